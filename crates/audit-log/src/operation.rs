@@ -1,0 +1,126 @@
+//! What an entry can be about.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Declares the operations once, so that a name can't be written that nothing reads.
+macro_rules! operations {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// What was asked for, or what happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Operation {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Operation {
+            /// Every operation.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name in the trail.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+
+        impl FromStr for Operation {
+            type Err = UnknownOperation;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($name => Ok(Self::$variant),)*
+                    _ => Err(UnknownOperation(text.to_owned())),
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    /// The first entry: how the trail hashes, and to whom it belongs.
+    Genesis = "genesis",
+    /// A torn last line was cut off at start.
+    Repair = "repair",
+    /// The wall clock went back since the entry before.
+    ClockStep = "clock.step",
+    /// A daemon started; the detail holds its posture.
+    DaemonStart = "daemon.start",
+    /// A daemon stopped in good order.
+    DaemonStop = "daemon.stop",
+    /// The installation was made.
+    Init = "init",
+    /// The installation was destroyed on purpose.
+    Wipe = "wipe",
+    /// The master key was, or was to be, unlocked.
+    Unlock = "unlock",
+    /// The keys were dropped.
+    Lock = "lock",
+    /// A profile was made.
+    ProfileCreate = "profile.create",
+    /// A profile's vault was opened.
+    ProfileActivate = "profile.activate",
+    /// A profile's vault was closed.
+    ProfileDeactivate = "profile.deactivate",
+    /// Another profile became the default.
+    ProfileDefault = "profile.default",
+    /// A secret was written.
+    SecretSet = "secret.set",
+    /// A secret was read.
+    SecretGet = "secret.get",
+    /// The names of secrets were read.
+    SecretList = "secret.list",
+    /// A secret was deleted.
+    SecretDelete = "secret.delete",
+    /// Fewer factors are enrolled than the policy asks for.
+    EnrolmentBelowFloor = "enrolment.below-floor",
+    /// A factor was enrolled, replaced or revoked.
+    FactorChange = "factor.change",
+    /// The unlock policy changed.
+    PolicyChange = "policy.change",
+    /// A peer was turned away: key, uid or clearance.
+    PeerRefused = "peer.refused",
+    /// The trail was exported.
+    AuditExport = "audit.export",
+    /// The trail was read.
+    AuditRead = "audit.read",
+}
+
+/// The name of no operation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown operation {0:?}")]
+pub struct UnknownOperation(pub String);
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for Operation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Operation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::entry::from_text(deserializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_reads_its_own_name() {
+        for operation in Operation::ALL {
+            assert_eq!(operation.as_str().parse(), Ok(*operation));
+        }
+        assert!("Unlock".parse::<Operation>().is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! The writer of a trail, of which there is one.
+//!
+//! What [`Writer::append`] returns is durable, and what it refuses has left no trace, so that its
+//! caller can act on the one and give up on the other.
+
+mod append;
+mod create;
+mod open;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use append::{AppendError, Appended};
+pub use create::CreateError;
+pub use open::{OpenError, Repair};
+pub use read::ReadError;
+
+use crate::genesis::Genesis;
+use crate::hash::{Hash, Head};
+use crate::timestamp::Timestamp;
+use read::Cursor;
+
+/// The one process that appends to a trail.
+///
+/// It holds a lock on the directory (`flock(2)`), which the kernel takes back when the process dies.
+pub struct Writer {
+    path: PathBuf,
+    /// The directory: keeps the lock, and is synced when a segment is made.
+    dir: File,
+    genesis: Genesis,
+    segment_bytes: u64,
+    /// The segments by their first entries; never empty.
+    segments: Vec<u64>,
+    /// The last segment, and how much of it is durable, in bytes.
+    current: File,
+    end: u64,
+    size: u64,
+    last: Hash,
+    time: Timestamp,
+    is_poisoned: bool,
+    cursor: Cell<Option<Cursor>>,
+    system: System,
+}
+
+/// What the writer asks of the machine, for tests to answer otherwise.
+struct System {
+    now: Box<dyn Fn() -> Timestamp + Send>,
+    /// Makes the content of a file durable.
+    sync: fn(&File) -> io::Result<()>,
+}
+
+impl Default for System {
+    fn default() -> Self {
+        Self { now: Box::new(Timestamp::now), sync: File::sync_data }
+    }
+}
+
+impl Writer {
+    /// The number of entries.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The number of entries, and the hash of the last one.
+    #[must_use]
+    pub const fn head(&self) -> Head {
+        Head { size: self.size, hash: self.last }
+    }
+
+    /// What the first entry says.
+    #[must_use]
+    pub const fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The directory of the trail.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether an fsync has failed: nothing can be appended any more, and the trail has to be opened
+    /// again from what the disk really holds.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.is_poisoned
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("path", &self.path).field("head", &self.head()).finish()
+    }
+}
+
+/// Opens a directory and keeps every other writer out of it; none when one is in it already.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    let dir = File::open(path)?;
+    match dir.try_lock() {
+        Ok(()) => Ok(Some(dir)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}

@@ -1,0 +1,143 @@
+//! Group commit: whoever comes while an `fdatasync` runs shares the next one.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use audit_log::{AppendError, Appended, Draft, Writer};
+
+/// Why an entry is not in the trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no trail yet.
+    NoTrail,
+    /// The disk did not take it; the reason, for a person.
+    NotWritten(String),
+}
+
+/// The trail and the entries that wait for it.
+#[derive(Default)]
+pub struct Commit {
+    trail: Mutex<Option<Writer>>,
+    gathering: Mutex<Gathering>,
+}
+
+/// The batch that entries join until its leader has the trail.
+#[derive(Default)]
+struct Gathering {
+    drafts: Vec<Draft>,
+    batch: Arc<Batch>,
+}
+
+#[derive(Default)]
+struct Batch {
+    result: Mutex<Option<Result<Vec<Appended>, Refused>>>,
+    published: Condvar,
+}
+
+impl Commit {
+    /// Over a trail, or over none before the first installation.
+    pub fn new(trail: Option<Writer>) -> Self {
+        Self { trail: Mutex::new(trail), gathering: Mutex::default() }
+    }
+
+    /// The trail, for reading it or putting another in its place.
+    pub fn trail(&self) -> MutexGuard<'_, Option<Writer>> {
+        lock(&self.trail)
+    }
+
+    /// Returns once the entry is durable.
+    ///
+    /// Whoever opens a batch leads it: it waits for the trail, and all that joined meanwhile go to
+    /// disk with it, in the order in which they came.
+    pub fn append(&self, draft: Draft) -> Result<Appended, Refused> {
+        let (batch, index) = {
+            let mut gathering = lock(&self.gathering);
+            gathering.drafts.push(draft);
+            (Arc::clone(&gathering.batch), gathering.drafts.len() - 1)
+        };
+        if index > 0 {
+            return batch.wait(index);
+        }
+        let mut trail = self.trail();
+        let Gathering { drafts, batch } = std::mem::take(&mut *lock(&self.gathering));
+        let result = match trail.as_mut() {
+            Some(writer) => writer.append(&drafts).map_err(|error| refused(&error)),
+            None => Err(Refused::NoTrail),
+        };
+        drop(trail);
+        batch.publish(result);
+        batch.wait(0)
+    }
+}
+
+impl Batch {
+    fn publish(&self, result: Result<Vec<Appended>, Refused>) {
+        *lock(&self.result) = Some(result);
+        self.published.notify_all();
+    }
+
+    fn wait(&self, index: usize) -> Result<Appended, Refused> {
+        let mut result = lock(&self.result);
+        loop {
+            match &*result {
+                Some(Ok(appended)) => return Ok(appended[index]),
+                Some(Err(refused)) => return Err(refused.clone()),
+                None => {
+                    result = self.published.wait(result).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+}
+
+fn refused(error: &AppendError) -> Refused {
+    Refused::NotWritten(error.to_string())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use audit_log::{Genesis, HashAlgorithm, Operation, Outcome};
+    use std::collections::BTreeSet;
+
+    fn trail(dir: &std::path::Path) -> Writer {
+        let genesis = Genesis {
+            hash: HashAlgorithm::Blake3,
+            installation: "00000000-0000-4000-8000-000000000000".to_owned(),
+            org: None,
+            machine_binding: None,
+        };
+        Writer::create(dir, &genesis, None, 1 << 20).unwrap()
+    }
+
+    #[test]
+    fn every_entry_of_many_threads_gets_its_own_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let commit = Commit::new(Some(trail(&dir.path().join("trail"))));
+        let numbers = Mutex::new(BTreeSet::new());
+        std::thread::scope(|scope| {
+            for thread in 0..16 {
+                let (commit, numbers) = (&commit, &numbers);
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let draft = Draft::new(Operation::SecretGet, Outcome::Authorised)
+                            .subject(format!("{thread}/{round}"));
+                        let appended = commit.append(draft).unwrap();
+                        assert!(numbers.lock().unwrap().insert(appended.seq));
+                    }
+                });
+            }
+        });
+        assert_eq!(numbers.into_inner().unwrap(), (1..=800).collect());
+    }
+
+    #[test]
+    fn without_a_trail_everybody_is_refused() {
+        let commit = Commit::new(None);
+        let draft = Draft::new(Operation::Unlock, Outcome::Authorised);
+        assert_eq!(commit.append(draft).unwrap_err(), Refused::NoTrail);
+    }
+}

@@ -1,0 +1,29 @@
+//! daemon-audit: the only writer of the audit trail.
+//!
+//! It owns the trail's directory, answers a handful of requests ([`handlers`]), and puts the entries
+//! of all who wait on disk with one `fdatasync` ([`commit`]).
+
+#![forbid(unsafe_code)]
+
+mod commit;
+mod handlers;
+mod service;
+mod store;
+
+use std::process::ExitCode;
+
+use daemon_runtime::Description;
+use site_config::Daemon;
+
+use crate::service::AuditService;
+
+#[global_allocator]
+static ALLOCATOR: secret_memory::WipingAllocator = secret_memory::WipingAllocator;
+
+/// One thread for each entry that can wait for the same `fdatasync`.
+const WORKERS: usize = 40;
+
+fn main() -> ExitCode {
+    let description = Description { daemon: Daemon::Audit, workers: WORKERS };
+    daemon_runtime::run(&description, AuditService::open)
+}

@@ -1,0 +1,174 @@
+//! The state behind the requests, and what is recorded without being asked.
+
+use std::sync::Arc;
+
+use audit_log::{Draft, Genesis, Operation, Outcome, Writer};
+use daemon_runtime::{Directory, Lifecycle, Posture, RefusalLog, StartError, Startup, log};
+use ipc::audit::{AuditReply, AuditRequest};
+use ipc::clearance::permits;
+use ipc::{Credentials, Fault, FaultKind, Peer, Refusal, RefusalReason, Service, Suite, codec};
+use secret_memory::SecretBytes;
+use site_config::{AuditHash, Installation};
+use uuid::Uuid;
+
+use crate::commit::{Commit, Refused};
+use crate::handlers;
+use crate::store::Store;
+
+pub struct AuditService {
+    pub commit: Commit,
+    pub store: Store,
+    pub posture: Arc<Posture>,
+    /// The hash of trails to come; an existing trail keeps its own.
+    pub hash: AuditHash,
+    directory: Directory,
+    refusals: RefusalLog,
+    startup_detail: Vec<(String, String)>,
+}
+
+impl AuditService {
+    pub fn open(startup: &Startup) -> Result<Self, StartError> {
+        let settings = &startup.site.settings;
+        let store = Store::new(startup.state.clone(), settings.audit.segment_bytes);
+        let opened = store.open().map_err(|error| StartError::Service(error.to_string()))?;
+        let trail = opened.map(|(writer, repair)| {
+            if let Some(repair) = repair {
+                let bytes = repair.bytes;
+                log::warning(format_args!("cut {bytes} bytes of a torn last line off the trail"));
+            }
+            writer
+        });
+        if let Some(writer) = &trail {
+            let installation = installation(writer.genesis())?;
+            startup.check_machine(&installation)?;
+        }
+        Ok(Self {
+            commit: Commit::new(trail),
+            store,
+            posture: Arc::clone(&startup.posture),
+            hash: settings.crypto.audit_hash,
+            directory: Directory::new(startup.peers.clone(), settings.crypto.minimum_peer_profile),
+            refusals: RefusalLog::default(),
+            startup_detail: startup.site_detail(),
+        })
+    }
+
+    /// The entry of this daemon's start, with its posture.
+    pub fn record_start(&self) -> Result<(), Refused> {
+        let mut draft = Draft::new(Operation::DaemonStart, Outcome::Done).subject("daemon-audit");
+        draft.detail.extend(self.startup_detail.iter().cloned());
+        draft.detail.extend(self.posture.summary());
+        self.commit.append(draft).map(drop)
+    }
+
+    fn answer(&self, peer: &Peer, request: AuditRequest<'_>) -> Option<SecretBytes> {
+        let reply = match request {
+            AuditRequest::Status => handlers::status::handle(self),
+            AuditRequest::Posture => AuditReply::Posture(self.posture.checks()),
+            AuditRequest::Genesis { installation, org, machine_binding, .. } => {
+                handlers::genesis::handle(self, peer, installation, org, machine_binding)
+            }
+            AuditRequest::Append(record) => handlers::append::handle(self, peer, record),
+            AuditRequest::Read { from } => return handlers::read::handle(self, from),
+            AuditRequest::BeginExport { destination } => {
+                handlers::export::handle(self, peer, destination)
+            }
+        };
+        codec::encode(&reply).ok()
+    }
+}
+
+impl Service for AuditService {
+    type Worker = ();
+
+    fn worker(&self) {}
+
+    fn accepts(&self, suite: Suite) -> bool {
+        self.directory.accepts(suite)
+    }
+
+    fn peer(&self, key: &[u8; 32], credentials: Credentials) -> Result<Peer, RefusalReason> {
+        self.directory.peer(key, credentials)
+    }
+
+    fn refused(&self, (): &mut (), refusal: &Refusal) {
+        let Some(unrecorded) = self.refusals.admit() else { return };
+        let mut draft = Draft::new(Operation::PeerRefused, Outcome::Refused)
+            .actor(refusal.recorded().into_actor())
+            .subject("daemon-audit")
+            .detail("reason", refusal.reason.as_str());
+        if unrecorded > 0 {
+            draft = draft.detail("unrecorded", unrecorded.to_string());
+        }
+        if let Err(error) = self.commit.append(draft) {
+            log::warning(format_args!("a refused peer could not be recorded: {error:?}"));
+        }
+    }
+
+    fn handle(&self, (): &mut (), peer: &Peer, request: &[u8]) -> Option<SecretBytes> {
+        let request: AuditRequest<'_> = codec::decode(request).ok()?;
+        let operation = request.operation();
+        if permits(peer.role, operation) {
+            return self.answer(peer, request);
+        }
+        let draft = Draft::new(Operation::PeerRefused, Outcome::Refused)
+            .actor(peer.recorded().into_actor())
+            .subject("daemon-audit")
+            .detail("reason", "no clearance")
+            .detail("request", format!("{operation:?}"));
+        let _ = self.commit.append(draft);
+        codec::encode(&AuditReply::Fault(Fault::not_cleared(peer.role.as_str()))).ok()
+    }
+}
+
+impl Lifecycle for AuditService {
+    fn start(&self, (): &mut ()) -> Result<(), Fault> {
+        match self.record_start() {
+            // Before the first `init` there is nothing to record in.
+            Ok(()) | Err(Refused::NoTrail) => Ok(()),
+            Err(refused) => Err(unavailable(refused)),
+        }
+    }
+
+    fn tick(&self, (): &mut ()) -> Result<(), String> {
+        match self.commit.trail().as_ref() {
+            // After a failed fsync nobody knows what the disk holds: start again from the disk.
+            Some(writer) if writer.is_poisoned() => Err("the disk failed; see above".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn stop(&self, (): &mut ()) {
+        let draft = Draft::new(Operation::DaemonStop, Outcome::Done).subject("daemon-audit");
+        let _ = self.commit.append(draft);
+    }
+}
+
+/// What a refused append means to whoever asked.
+pub fn unavailable(refused: Refused) -> Fault {
+    match refused {
+        Refused::NoTrail => {
+            Fault::new(FaultKind::NotInitialised, "there is no audit trail yet; run `sesame init`")
+        }
+        Refused::NotWritten(reason) => Fault::new(
+            FaultKind::AuditUnavailable,
+            format!("the audit trail can't be written, so nothing was done: {reason}"),
+        ),
+    }
+}
+
+/// The genesis entry is this daemon's record of the installation.
+fn installation(genesis: &Genesis) -> Result<Installation, StartError> {
+    let damaged = || StartError::Service("the genesis entry names no valid installation".into());
+    let id = Uuid::parse_str(&genesis.installation).map_err(|_| damaged())?;
+    let machine_binding = match &genesis.machine_binding {
+        Some(text) => Some(text.parse::<audit_log::Hash>().map_err(|_| damaged())?.0),
+        None => None,
+    };
+    Ok(Installation { id, org: None, machine_binding, created: String::new() })
+}
+
+/// The installation of a trail.
+pub fn installation_of(writer: &Writer) -> Uuid {
+    Uuid::parse_str(&writer.genesis().installation).unwrap_or_default()
+}

@@ -1,0 +1,77 @@
+//! daemon-audit's directory: the trail, trails of wiped installations, and the mark of a wipe.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use audit_log::{Actor, CreateError, Genesis, OpenError, Repair, Writer};
+use site_config::durable::{sync_directory, write_atomically};
+
+/// Where everything of this daemon lies.
+pub struct Store {
+    state: PathBuf,
+    segment_bytes: u64,
+}
+
+impl Store {
+    pub fn new(state: PathBuf, segment_bytes: u64) -> Self {
+        Self { state, segment_bytes }
+    }
+
+    fn trail(&self) -> PathBuf {
+        self.state.join("trail")
+    }
+
+    /// The installation whose wipe was authorised, as `wiped` says.
+    fn mark(&self) -> PathBuf {
+        self.state.join("wiped")
+    }
+
+    /// Opens the trail, if there is one.
+    pub fn open(&self) -> Result<Option<(Writer, Option<Repair>)>, OpenError> {
+        if !self.trail().try_exists().unwrap_or(true) {
+            return Ok(None);
+        }
+        Writer::open(&self.trail(), self.segment_bytes).map(Some)
+    }
+
+    /// Makes a new trail. It comes into being whole: built aside, then renamed.
+    pub fn create(&self, genesis: &Genesis, reporter: Actor) -> Result<Writer, String> {
+        let aside = self.state.join(".trail-new");
+        let failed = |error: io::Error| format!("cannot create the trail: {error}");
+        match fs::remove_dir_all(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let created: Result<Writer, CreateError> =
+            Writer::create(&aside, genesis, Some(reporter), self.segment_bytes);
+        drop(created.map_err(|error| error.to_string())?);
+        fs::rename(&aside, self.trail()).map_err(failed)?;
+        sync_directory(&self.state).map_err(failed)?;
+        let (writer, _) =
+            Writer::open(&self.trail(), self.segment_bytes).map_err(|error| error.to_string())?;
+        Ok(writer)
+    }
+
+    /// Notes that the installation's wipe was authorised.
+    pub fn mark_wiped(&self, installation: &str) -> io::Result<()> {
+        write_atomically(&self.mark(), installation.as_bytes(), 0o600)
+    }
+
+    /// Whether the wipe of this installation was authorised.
+    pub fn is_wiped(&self, installation: &str) -> bool {
+        fs::read(self.mark()).is_ok_and(|mark| mark == installation.as_bytes())
+    }
+
+    /// Puts the trail of a wiped installation aside. It is kept: history outlives its subject.
+    pub fn archive(&self, installation: &str) -> io::Result<()> {
+        fs::rename(self.trail(), self.archived(installation))?;
+        sync_directory(&self.state)?;
+        fs::remove_file(self.mark())?;
+        sync_directory(&self.state)
+    }
+
+    fn archived(&self, installation: &str) -> PathBuf {
+        self.state.join(Path::new(&format!("wiped-{installation}")))
+    }
+}

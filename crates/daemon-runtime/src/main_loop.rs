@@ -1,0 +1,92 @@
+//! READY, the watchdog, the tick of every second, and going down.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipc::{Fault, Server, Service};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use sd_notify::NotifyState;
+
+use crate::log;
+use crate::startup::{StartError, Startup};
+
+/// What a service does besides answering.
+pub trait Lifecycle: Service {
+    /// The sandbox is confirmed: record the start. Nothing is served before this returns.
+    ///
+    /// # Errors
+    /// The daemon does not start.
+    fn start(&self, worker: &mut Self::Worker) -> Result<(), Fault>;
+
+    /// About every second.
+    ///
+    /// # Errors
+    /// The daemon ends, for the reason given: its manager starts it again from what is on disk.
+    fn tick(&self, worker: &mut Self::Worker) -> Result<(), String>;
+
+    /// The last call before the process ends.
+    fn stop(&self, worker: &mut Self::Worker);
+}
+
+/// SIGTERM and SIGINT, taken from the threads before there are any.
+pub(crate) struct Signals(SignalFd);
+
+impl Signals {
+    pub(crate) fn block() -> io::Result<Self> {
+        let mut set = SigSet::empty();
+        set.add(Signal::SIGTERM);
+        set.add(Signal::SIGINT);
+        set.thread_block()?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Self(SignalFd::with_flags(&set, flags)?))
+    }
+
+    /// Waits; true when the daemon is asked to end.
+    fn arrived_within(&self, milliseconds: u16) -> bool {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        matches!(poll(&mut fds, PollTimeout::from(milliseconds)), Ok(1..))
+    }
+}
+
+pub(crate) fn run<S: Lifecycle>(
+    startup: &Startup,
+    service: &Arc<S>,
+    server: &Server,
+    signals: Signals,
+) -> Result<(), StartError> {
+    let mut worker = service.worker();
+    service.start(&mut worker).map_err(StartError::NotRecorded)?;
+    server.open_gate();
+    notify(NotifyState::Ready);
+    log::info(format_args!("ready, state in {}", startup.state.display()));
+    let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 3);
+    let mut patted = Instant::now();
+    while !signals.arrived_within(1000) {
+        for refusal in server.sweep() {
+            service.refused(&mut worker, &refusal);
+        }
+        service.tick(&mut worker).map_err(StartError::Service)?;
+        if server.has_lost_a_thread() {
+            return Err(StartError::Service("a worker thread ended".to_owned()));
+        }
+        if watchdog.is_some_and(|interval: Duration| patted.elapsed() >= interval) {
+            notify(NotifyState::Watchdog);
+            patted = Instant::now();
+        }
+    }
+    notify(NotifyState::Stopping);
+    service.stop(&mut worker);
+    log::info("stopped");
+    Ok(())
+}
+
+/// No manager, no notification; a manager that can't be reached is worth a line.
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        log::warning(format_args!("cannot notify the service manager: {error}"));
+    }
+}

@@ -1,0 +1,42 @@
+//! Errors of the layers below, as a caller is told them.
+
+use std::io;
+
+use ipc::{Fault, FaultKind};
+use key_hierarchy::{KdfError, MetadataError};
+use site_config::NameError;
+use vault::VaultError;
+
+pub fn from_vault(error: &VaultError) -> Fault {
+    let kind = match error {
+        VaultError::Tampered { .. } | VaultError::Damaged { .. } => FaultKind::Tampered,
+        VaultError::WrongKeyOrDamaged | VaultError::Format { .. } => FaultKind::Tampered,
+        VaultError::OutOfSecretMemory => FaultKind::Busy,
+        VaultError::TooLarge { .. } => FaultKind::InvalidInput,
+        VaultError::NotSqlCipher => FaultKind::Internal,
+        _ => FaultKind::Storage,
+    };
+    Fault::new(kind, error.to_string())
+}
+
+pub fn from_name(error: &NameError) -> Fault {
+    Fault::new(FaultKind::InvalidInput, error.to_string())
+}
+
+pub fn from_kdf(error: &KdfError) -> Fault {
+    let kind = match error {
+        KdfError::Parameters => FaultKind::Tampered,
+        KdfError::Memory(_) => FaultKind::Busy,
+        KdfError::Random => FaultKind::Internal,
+    };
+    Fault::new(kind, error.to_string())
+}
+
+pub fn from_metadata(error: &MetadataError) -> Fault {
+    let text = format!("{error}. Nothing was changed; restore the profile from a backup");
+    Fault::new(FaultKind::Tampered, text)
+}
+
+pub fn from_storage(what: &str, error: &io::Error) -> Fault {
+    Fault::new(FaultKind::Storage, format!("{what}: {error}"))
+}

@@ -1,0 +1,44 @@
+//! Opening the vault of an unlocked profile.
+
+use audit_log::{Operation, Outcome};
+use ipc::secrets::{ProfileState, SecretsReply};
+use ipc::{Fault, FaultKind, Peer};
+
+use crate::faults;
+use crate::service::{SecretsService, record_of, recording_failure};
+use crate::trail::Trail;
+
+pub fn handle<'a>(
+    service: &SecretsService,
+    trail: &mut Trail,
+    peer: &Peer,
+    profile: &str,
+) -> Result<SecretsReply<'a>, Fault> {
+    let installation = service.initialised()?;
+    let profile = service.profile(Some(profile))?;
+    let record = record_of(Operation::ProfileActivate, Outcome::Authorised, peer, Some(&profile));
+    trail.record(record.clone())?;
+    // One lock over all of it: two activations can't both open the vault.
+    let mut keyring = service.keyring_mut();
+    if keyring.state(&profile) == ProfileState::Active {
+        return Ok(SecretsReply::Done);
+    }
+    let opened = match keyring.keys(&profile) {
+        Some(keys) => service
+            .store
+            .open_vault(&installation, &profile, keys)
+            .map_err(|error| faults::from_vault(&error)),
+        None => {
+            let text =
+                format!("profile {profile} is locked; run `sesame unlock --profile {profile}`");
+            Err(Fault::new(FaultKind::Locked, text))
+        }
+    };
+    if let Ok(vault) = opened {
+        keyring.activate(&profile, vault);
+        service.touch();
+        return Ok(SecretsReply::Done);
+    }
+    drop(keyring);
+    recording_failure(trail, &record, opened.map(|_| SecretsReply::Done))
+}

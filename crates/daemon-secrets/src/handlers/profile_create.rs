@@ -1,0 +1,50 @@
+//! A further profile.
+
+use audit_log::{Operation, Outcome};
+use daemon_runtime::log;
+use ipc::secrets::SecretsReply;
+use ipc::{Fault, FaultKind, Peer};
+use site_config::ProfileName;
+
+use crate::faults;
+use crate::handlers::enrol;
+use crate::service::{BelowFloor, SecretsService, record_of, recording_failure};
+use crate::store::NewProfile;
+use crate::trail::Trail;
+
+pub fn handle<'a>(
+    service: &SecretsService,
+    trail: &mut Trail,
+    peer: &Peer,
+    profile: &str,
+    password: &[u8],
+) -> Result<SecretsReply<'a>, Fault> {
+    let installation = service.initialised()?;
+    let profile = ProfileName::try_from(profile).map_err(|error| faults::from_name(&error))?;
+    if service.store.profile_exists(&profile) {
+        let text = format!("profile {profile} exists and was not touched");
+        return Err(Fault::new(FaultKind::Exists, text));
+    }
+    service.check_password(password)?;
+    let BelowFloor(below_floor) = service.check_floor()?;
+    let mut record = record_of(Operation::ProfileCreate, Outcome::Authorised, peer, Some(&profile));
+    trail.record(record.clone())?;
+    if below_floor {
+        let below =
+            record_of(Operation::EnrolmentBelowFloor, Outcome::Authorised, peer, Some(&profile));
+        trail.record(below)?;
+    }
+    let stored = enrol::new_profile(service, &installation, &profile, password).and_then(
+        |(metadata, keys)| {
+            let new = NewProfile { name: &profile, metadata: &metadata, keys };
+            let created = service.store.create_profile(&installation, new);
+            created.map_err(|error| enrol::not_stored(&error))
+        },
+    );
+    recording_failure(trail, &record, stored)?;
+    record.outcome = Outcome::Done;
+    if let Err(error) = trail.record(record) {
+        log::warning(format_args!("the end of profile.create could not be recorded: {error}"));
+    }
+    Ok(SecretsReply::Done)
+}

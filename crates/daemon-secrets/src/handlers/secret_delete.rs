@@ -1,0 +1,34 @@
+//! Removing a secret.
+
+use audit_log::{Operation, Outcome};
+use ipc::secrets::SecretsReply;
+use ipc::{Fault, FaultKind, Peer};
+use site_config::SecretName;
+
+use crate::faults;
+use crate::service::{SecretsService, record_of, recording_failure};
+use crate::trail::Trail;
+
+pub fn handle<'a>(
+    service: &SecretsService,
+    trail: &mut Trail,
+    peer: &Peer,
+    profile: Option<&str>,
+    name: &str,
+) -> Result<SecretsReply<'a>, Fault> {
+    let profile = service.profile(profile)?;
+    let name = SecretName::try_from(name).map_err(|error| faults::from_name(&error))?;
+    let vault = service.vault(&profile)?;
+    let mut record = record_of(Operation::SecretDelete, Outcome::Authorised, peer, Some(&profile));
+    record.subject = Some(name.as_str().to_owned());
+    trail.record(record.clone())?;
+    let deleted = match vault.delete(name.as_str()) {
+        Ok(true) => Ok(SecretsReply::Done),
+        Ok(false) => {
+            let text = format!("no secret {name} in profile {profile}; nothing was deleted");
+            Err(Fault::new(FaultKind::NotFound, text))
+        }
+        Err(error) => Err(faults::from_vault(&error)),
+    };
+    recording_failure(trail, &record, deleted)
+}

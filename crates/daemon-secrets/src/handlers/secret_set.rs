@@ -1,0 +1,34 @@
+//! Writing a secret.
+
+use audit_log::{Operation, Outcome};
+use ipc::secrets::SecretsReply;
+use ipc::{Fault, FaultKind, Peer};
+use site_config::{MAX_SECRET_VALUE_BYTES, SecretName};
+
+use crate::faults;
+use crate::service::{SecretsService, record_of, recording_failure};
+use crate::trail::Trail;
+
+pub fn handle<'a>(
+    service: &SecretsService,
+    trail: &mut Trail,
+    peer: &Peer,
+    profile: Option<&str>,
+    name: &str,
+    value: &[u8],
+) -> Result<SecretsReply<'a>, Fault> {
+    let profile = service.profile(profile)?;
+    let name = SecretName::try_from(name).map_err(|error| faults::from_name(&error))?;
+    if value.len() > MAX_SECRET_VALUE_BYTES {
+        let text =
+            format!("a value has at most {MAX_SECRET_VALUE_BYTES} bytes; nothing was written");
+        return Err(Fault::new(FaultKind::InvalidInput, text));
+    }
+    let vault = service.vault(&profile)?;
+    let mut record = record_of(Operation::SecretSet, Outcome::Authorised, peer, Some(&profile));
+    record.subject = Some(name.as_str().to_owned());
+    trail.record(record.clone())?;
+    let written = vault.set(name.as_str(), value).map_err(|error| faults::from_vault(&error));
+    let written = recording_failure(trail, &record, written)?;
+    Ok(SecretsReply::Written { replaced: written.replaced })
+}

@@ -1,0 +1,33 @@
+//! daemon-secrets: vaults and their keys.
+//!
+//! Everything it does is first recorded by daemon-audit ([`trail`]); what it holds of unlocked
+//! profiles lives in secret memory ([`keyring`]); what lies on disk is in [`store`] and
+//! [`attempts`]. One request, one file, in [`handlers`].
+
+#![forbid(unsafe_code)]
+
+mod attempts;
+mod faults;
+mod handlers;
+mod keyring;
+mod service;
+mod store;
+mod trail;
+
+use std::process::ExitCode;
+
+use daemon_runtime::Description;
+use site_config::Daemon;
+
+use crate::service::SecretsService;
+
+#[global_allocator]
+static ALLOCATOR: secret_memory::WipingAllocator = secret_memory::WipingAllocator;
+
+/// A request waits for its entry in the trail, so that many threads share one `fdatasync`.
+const WORKERS: usize = 32;
+
+fn main() -> ExitCode {
+    let description = Description { daemon: Daemon::Secrets, workers: WORKERS };
+    daemon_runtime::run(&description, SecretsService::open)
+}

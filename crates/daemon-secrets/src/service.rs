@@ -1,0 +1,356 @@
+//! The state behind the requests, and what happens without being asked.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use audit_log::{Operation, Outcome};
+use daemon_runtime::{Directory, Lifecycle, Posture, RefusalLog, StartError, Startup, log};
+use ipc::audit::Record;
+use ipc::clearance::permits;
+use ipc::client::Expected;
+use ipc::secrets::{SecretsReply, SecretsRequest};
+use ipc::{Credentials, Fault, FaultKind, Peer, Refusal, RefusalReason, Service, Suite, codec};
+use secret_memory::SecretBytes;
+use site_config::{Daemon, Installation, ProfileName, Settings};
+use vault::Vault;
+
+use crate::attempts::{Attempts, boot_clock};
+use crate::faults;
+use crate::handlers;
+use crate::keyring::Keyring;
+use crate::store::Store;
+use crate::trail::{AuditDaemon, Trail};
+
+pub struct SecretsService {
+    pub store: Store,
+    pub settings: Settings,
+    pub posture: Arc<Posture>,
+    audit: Arc<AuditDaemon>,
+    directory: Directory,
+    refusals: RefusalLog,
+    installation: RwLock<Option<Arc<Installation>>>,
+    keyring: RwLock<Keyring>,
+    /// Held while a factor is tried: one at a time, so that tries are counted in order and the
+    /// working memory of one suffices.
+    attempts: Mutex<Attempts>,
+    startup_detail: Vec<(String, String)>,
+    start_is_recorded: AtomicBool,
+    /// Seconds of the boot clock at the last request for a secret.
+    last_use: AtomicU64,
+}
+
+impl SecretsService {
+    pub fn open(startup: &Startup) -> Result<Self, StartError> {
+        let failed = |error: &dyn std::fmt::Display| StartError::Service(error.to_string());
+        vault::install_allocators().map_err(|error| failed(&error))?;
+        let store = Store::new(startup.state.clone());
+        store.remove_leftovers().map_err(|error| failed(&error))?;
+        let installation = store.installation()?;
+        if let Some(installation) = &installation {
+            startup.check_machine(installation)?;
+        }
+        let settings = startup.site.settings.clone();
+        let peer = startup.peers.daemon(Daemon::Audit);
+        let audit = AuditDaemon {
+            socket: startup.site.layout.audit_socket(),
+            expected: Expected { key: peer.key, uid: peer.uid },
+            suite: Suite { cipher: settings.crypto.noise_cipher, hash: settings.crypto.noise_hash },
+            identity: Arc::clone(&startup.identity),
+        };
+        let directory = Directory::new(startup.peers.clone(), settings.crypto.minimum_peer_profile);
+        let attempts = Attempts::new(settings.unlock.clone()).map_err(|error| failed(&error))?;
+        Ok(Self {
+            store,
+            settings,
+            posture: Arc::clone(&startup.posture),
+            audit: Arc::new(audit),
+            directory,
+            refusals: RefusalLog::default(),
+            installation: RwLock::new(installation.map(Arc::new)),
+            keyring: RwLock::default(),
+            attempts: Mutex::new(attempts),
+            startup_detail: startup.site_detail(),
+            start_is_recorded: AtomicBool::new(false),
+            last_use: AtomicU64::new(0),
+        })
+    }
+
+    pub fn installation(&self) -> Option<Arc<Installation>> {
+        self.installation.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// For `init` and `wipe`, which exclude each other by holding it.
+    pub fn installation_mut(&self) -> RwLockWriteGuard<'_, Option<Arc<Installation>>> {
+        self.installation.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn keyring(&self) -> RwLockReadGuard<'_, Keyring> {
+        self.keyring.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn keyring_mut(&self) -> RwLockWriteGuard<'_, Keyring> {
+        self.keyring.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The installation, or the fault that there is none.
+    pub fn initialised(&self) -> Result<Arc<Installation>, Fault> {
+        self.installation().ok_or_else(|| {
+            Fault::new(FaultKind::NotInitialised, "there is no installation yet; run `sesame init`")
+        })
+    }
+
+    /// The profile that is meant: the named one, or the default.
+    pub fn profile(&self, name: Option<&str>) -> Result<ProfileName, Fault> {
+        self.initialised()?;
+        let Some(name) = name else {
+            return self.store.default_profile().map_err(|error| {
+                faults::from_storage("cannot read which profile is the default", &error)
+            });
+        };
+        let profile = ProfileName::try_from(name).map_err(|error| faults::from_name(&error))?;
+        if self.store.profile_exists(&profile) {
+            return Ok(profile);
+        }
+        let text = format!("there is no profile {profile}; `sesame profile list` shows all");
+        Err(Fault::new(FaultKind::NotFound, text))
+    }
+
+    /// The vault of an active profile, and the note that it is in use.
+    pub fn vault(&self, profile: &ProfileName) -> Result<Arc<Vault>, Fault> {
+        self.touch();
+        self.keyring().vault(profile).ok_or_else(|| {
+            let command = match self.keyring().state(profile) {
+                ipc::secrets::ProfileState::Locked => "sesame unlock --profile",
+                _ => "sesame profile activate",
+            };
+            let text = format!("profile {profile} is not open; run `{command} {profile}`");
+            Fault::new(FaultKind::Locked, text)
+        })
+    }
+
+    /// Puts off the automatic lock.
+    pub fn touch(&self) {
+        self.last_use.store(boot_clock().as_secs(), Ordering::Relaxed);
+    }
+
+    /// Refuses enrolment below the floor, unless the site allows it by name; that is recorded.
+    pub fn check_floor(&self) -> Result<BelowFloor, Fault> {
+        if self.posture.floor_holds() {
+            return Ok(BelowFloor(false));
+        }
+        if self.settings.enrolment.allow_below_floor {
+            return Ok(BelowFloor(true));
+        }
+        Err(Fault::new(
+            FaultKind::BelowFloor,
+            "this machine is below the security floor, so nothing was enrolled; see `sesame status \
+             --security-posture`. Only enrolment.allow_below_floor = true, in the configuration, \
+             allows it; that choice would be recorded",
+        ))
+    }
+
+    pub fn check_password(&self, password: &[u8]) -> Result<(), Fault> {
+        let minimum = self.settings.unlock.minimum_password_length;
+        if password.len() >= minimum {
+            return Ok(());
+        }
+        let text = format!("a password has at least {minimum} bytes; nothing was enrolled");
+        Err(Fault::new(FaultKind::InvalidInput, text))
+    }
+
+    /// Records this daemon's start once there is a trail to record it in.
+    pub fn record_start(&self, trail: &mut Trail) -> Result<(), Fault> {
+        if self.start_is_recorded.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut record = Record::new(Operation::DaemonStart, Outcome::Done);
+        record.subject = Some(Daemon::Secrets.as_str().to_owned());
+        record.detail.extend(self.startup_detail.iter().cloned());
+        record.detail.extend(self.posture.summary());
+        trail.record(record)?;
+        self.start_is_recorded.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn answer<'a>(
+        &self,
+        trail: &mut Trail,
+        peer: &Peer,
+        request: SecretsRequest<'a>,
+    ) -> Result<SecretsReply<'a>, Fault> {
+        use SecretsRequest as Request;
+        use handlers as h;
+        match request {
+            Request::Status => h::status::handle(self),
+            Request::Posture => Ok(SecretsReply::Posture(self.posture.checks())),
+            Request::Init { org, bind_machine, profile, password } => {
+                h::init::handle(self, trail, peer, org, bind_machine, profile, password)
+            }
+            Request::Wipe { installation } => h::wipe::handle(self, trail, peer, installation),
+            Request::Unlock { profile, password } => {
+                h::unlock::handle(self, trail, peer, profile, password)
+            }
+            Request::Lock { profile } => h::lock::handle(self, trail, peer, profile),
+            Request::ProfileCreate { profile, password } => {
+                h::profile_create::handle(self, trail, peer, profile, password)
+            }
+            Request::ProfileActivate { profile } => {
+                h::profile_activate::handle(self, trail, peer, profile)
+            }
+            Request::ProfileDeactivate { profile } => {
+                h::profile_deactivate::handle(self, trail, peer, profile)
+            }
+            Request::ProfileDefault { profile } => {
+                h::profile_default::handle(self, trail, peer, profile)
+            }
+            Request::SecretSet { profile, name, value } => {
+                h::secret_set::handle(self, trail, peer, profile, name, value)
+            }
+            Request::SecretList { profile } => h::secret_list::handle(self, trail, peer, profile),
+            Request::SecretDelete { profile, name } => {
+                h::secret_delete::handle(self, trail, peer, profile, name)
+            }
+            // Its reply borrows the value, so `handle` below encodes it where the value lives.
+            Request::SecretGet { .. } => unreachable!("answered by handle"),
+        }
+    }
+}
+
+/// Whether an enrolment goes on although the floor does not hold.
+pub struct BelowFloor(pub bool);
+
+/// A record of what `peer` asked for, about `profile`.
+pub fn record_of(
+    operation: Operation,
+    outcome: Outcome,
+    peer: &Peer,
+    profile: Option<&ProfileName>,
+) -> Record {
+    let mut record = Record::new(operation, outcome);
+    record.actor = Some(peer.recorded());
+    record.profile = profile.map(|profile| profile.as_str().to_owned());
+    record
+}
+
+/// Runs an operation whose authorisation is already recorded, and records its failure.
+///
+/// The failure is told even when it could not be recorded: nothing secret depends on it.
+pub fn recording_failure<T>(
+    trail: &mut Trail,
+    record: &Record,
+    result: Result<T, Fault>,
+) -> Result<T, Fault> {
+    if let Err(fault) = &result {
+        let mut failure = record.clone();
+        failure.outcome = Outcome::Failed;
+        failure.detail.insert("reason".to_owned(), format!("{:?}", fault.kind));
+        if let Err(error) = trail.record(failure) {
+            log::warning(format_args!("a failure could not be recorded: {error}"));
+        }
+    }
+    result
+}
+
+impl Service for SecretsService {
+    type Worker = Trail;
+
+    fn worker(&self) -> Trail {
+        Trail::new(Arc::clone(&self.audit))
+    }
+
+    fn accepts(&self, suite: Suite) -> bool {
+        self.directory.accepts(suite)
+    }
+
+    fn peer(&self, key: &[u8; 32], credentials: Credentials) -> Result<Peer, RefusalReason> {
+        self.directory.peer(key, credentials)
+    }
+
+    fn refused(&self, trail: &mut Trail, refusal: &Refusal) {
+        let Some(unrecorded) = self.refusals.admit() else { return };
+        let mut record = Record::new(Operation::PeerRefused, Outcome::Refused);
+        record.actor = Some(refusal.recorded());
+        record.subject = Some(Daemon::Secrets.as_str().to_owned());
+        record.detail.insert("reason".to_owned(), refusal.reason.as_str().to_owned());
+        if unrecorded > 0 {
+            record.detail.insert("unrecorded".to_owned(), unrecorded.to_string());
+        }
+        if let Err(error) = trail.record(record) {
+            log::warning(format_args!("a refused peer could not be recorded: {error}"));
+        }
+    }
+
+    fn handle(&self, trail: &mut Trail, peer: &Peer, request: &[u8]) -> Option<SecretBytes> {
+        let request: SecretsRequest<'_> = codec::decode(request).ok()?;
+        let operation = request.operation();
+        if !permits(peer.role, operation) {
+            let mut record = record_of(Operation::PeerRefused, Outcome::Refused, peer, None);
+            record.subject = Some(Daemon::Secrets.as_str().to_owned());
+            record.detail.insert("reason".to_owned(), "no clearance".to_owned());
+            record.detail.insert("request".to_owned(), format!("{operation:?}"));
+            let _ = trail.record(record);
+            let fault = Fault::not_cleared(peer.role.as_str());
+            return codec::encode(&SecretsReply::Fault(fault)).ok();
+        }
+        let value;
+        let reply = if let SecretsRequest::SecretGet { profile, name, purpose } = request {
+            value = handlers::secret_get::handle(self, trail, peer, profile, name, purpose);
+            match &value {
+                Ok(value) => SecretsReply::Value(value.expose()),
+                Err(fault) => SecretsReply::Fault(fault.clone()),
+            }
+        } else {
+            self.answer(trail, peer, request).unwrap_or_else(SecretsReply::Fault)
+        };
+        codec::encode(&reply).ok()
+    }
+}
+
+impl Lifecycle for SecretsService {
+    /// The trail must be there: a daemon whose start nobody noted does not serve.
+    fn start(&self, trail: &mut Trail) -> Result<(), Fault> {
+        let status = trail.status()?;
+        match (self.installation(), status) {
+            (None, None) => Ok(()),
+            (Some(installation), Some(status)) if status.installation != installation.id => {
+                let text = format!(
+                    "the vaults belong to installation {} and the audit trail to {}; nothing was \
+                     changed. Restore the one that is wrong",
+                    installation.id, status.installation
+                );
+                Err(Fault::new(FaultKind::Tampered, text))
+            }
+            (Some(installation), None) => {
+                let text = format!(
+                    "installation {} has lost its audit trail; nothing was changed. Restore the \
+                     trail from an export",
+                    installation.id
+                );
+                Err(Fault::new(FaultKind::Tampered, text))
+            }
+            (_, Some(_)) => self.record_start(trail),
+        }
+    }
+
+    fn tick(&self, trail: &mut Trail) -> Result<(), String> {
+        let Some(limit) = self.settings.unlock.auto_lock else { return Ok(()) };
+        let idle = boot_clock().as_secs().saturating_sub(self.last_use.load(Ordering::Relaxed));
+        if idle >= limit.as_secs() && !self.keyring().is_empty() {
+            handlers::lock::lock_all(self, trail, None, "idle");
+        }
+        Ok(())
+    }
+
+    fn stop(&self, trail: &mut Trail) {
+        self.keyring_mut().clear();
+        if self.start_is_recorded.load(Ordering::Acquire) {
+            let mut record = Record::new(Operation::DaemonStop, Outcome::Done);
+            record.subject = Some(Daemon::Secrets.as_str().to_owned());
+            let _ = trail.record(record);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Public byte strings (salts, nonces, wraps) as lower-case hex in JSON.
+
+use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+/// Writes bytes as lower-case hex.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn serialize<S: Serializer, const N: usize>(
+    bytes: &[u8; N],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&encode(bytes))
+}
+
+/// Reads exactly `N` bytes of lower-case hex.
+///
+/// # Errors
+/// Another length or another character.
+pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
+    deserializer: D,
+) -> Result<[u8; N], D::Error> {
+    let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+    decode(&text).ok_or_else(|| D::Error::custom(format!("expected {} hex digits", 2 * N)))
+}
+
+/// Bytes as lower-case hex. Not for secrets: the text is an ordinary `String`.
+#[must_use]
+pub fn encode(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect()
+}
+
+/// Exactly `N` bytes of lower-case hex.
+#[must_use]
+pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let value = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = value(*high)? << 4 | value(*low)?;
+    }
+    Some(bytes)
+}
+
+fn digit(nibble: u8) -> char {
+    char::from_digit(u32::from(nibble), 16).unwrap_or('?')
+}
