@@ -216,15 +216,14 @@ fn start<S: Lifecycle>(
     let layout = options.layout()?;
     let daemon = description.daemon;
     let name = daemon.as_str();
+    // Who owns these files must be asked before a user namespace hides it.
+    let site = Site::load(layout)?;
+    let peers = Peers::load(site.layout.peers_file())?;
     // A session has no privileges to give up: only there may a user namespace stand in for them.
     network::isolate(options.session)?;
     process::lock_down()?;
     let signals = Signals::block()?;
-
-    let site = Site::load(layout)?;
-    let settings = &site.settings;
-    secret_memory::init(settings.memory.protection, DEFAULT_ARENA_BYTES)?;
-    let peers = Peers::load(site.layout.peers_file())?;
+    secret_memory::init(site.settings.memory.protection, DEFAULT_ARENA_BYTES)?;
     let identity = Arc::new(load_key(&site.layout, daemon, &peers)?);
     let state = site.layout.state(daemon).to_owned();
     let _lock = lock_state(name, &state)?;

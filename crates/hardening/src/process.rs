@@ -33,6 +33,8 @@ pub enum LockDownError {
 /// still owns its files, and nothing else. The bounding set is emptied where the process may do so
 /// (`CAP_SETPCAP`); where it may not, `no_new_privs` keeps it from mattering.
 ///
+/// [`crate::network::isolate`] comes before this, and is impossible after it.
+///
 /// # Errors
 /// [`LockDownError`]; the process must not go on then.
 pub fn lock_down() -> Result<(), LockDownError> {

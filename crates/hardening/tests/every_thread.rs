@@ -1,6 +1,8 @@
 //! Open Sesame 1.14.2 put its sandbox on the main thread; four of five threads had no filter.
 //! Here such a process is told apart, and does not start.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which may")]
+
 mod common;
 
 use std::sync::mpsc;

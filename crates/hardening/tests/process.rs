@@ -1,5 +1,7 @@
 //! What is left of a process after `lock_down`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which may")]
+
 mod common;
 
 use std::fs;

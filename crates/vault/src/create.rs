@@ -70,3 +70,22 @@ fn from_io(error: io::Error) -> VaultError {
         _ => VaultError::Io(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `create` checks first could have changed by the time it is done.
+    #[test]
+    fn a_file_that_appears_meanwhile_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let [draft, path] = ["draft", "vault.db"].map(|name| directory.path().join(name));
+        fs::write(&draft, "new").unwrap();
+        fs::write(&path, "old").unwrap();
+        assert!(matches!(publish(&draft, &path), Err(VaultError::Exists { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        fs::remove_file(&path).unwrap();
+        publish(&draft, &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+}

@@ -96,7 +96,6 @@ impl VaultError {
         };
         let errno = system_errno(connection);
         match failure.code {
-            ErrorCode::DiskFull => Self::Full,
             // An open vault opens one other file, its journal, and creates it first. SQLite then
             // tries to read what it could not create, and that is the errno which is left.
             ErrorCode::CannotOpen if errno == libc::ENOENT => Self::ReadOnly,

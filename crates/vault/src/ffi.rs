@@ -24,9 +24,16 @@ pub enum AllocatorError {
     /// OpenSSL had allocated already.
     #[error("OpenSSL was used before it was given secret memory")]
     OpenSslTooLate,
+    /// The libraries did not start with the secret arena as their allocator.
+    #[error("SQLite does not start with secret memory (code {code}); the arena may be too small")]
+    Start {
+        /// What `sqlite3_initialize` returned.
+        code: i32,
+    },
 }
 
-/// Makes SQLite and OpenSSL allocate in the secret arena, in this process and for good.
+/// Makes SQLite and OpenSSL allocate in the secret arena, in this process and for good, and starts
+/// both, so that OpenSSL's look at its configuration file happens before a sandbox forbids it.
 ///
 /// To be called once, after [`secret_memory::init`] and before anything opens a database or uses
 /// OpenSSL. Calling it again changes nothing. Vaults work without it, and then leave copies of keys
@@ -43,6 +50,7 @@ pub fn install_allocators() -> Result<(), AllocatorError> {
         // OpenSSL first: SQLite's side starts to use OpenSSL as soon as it is initialised.
         install_in_openssl()?;
         install_in_sqlite()?;
+        start()?;
         *installed = true;
     }
     Ok(())
@@ -69,6 +77,12 @@ fn install_in_sqlite() -> Result<(), AllocatorError> {
         code = unsafe { sqlite::sqlite3_config(sqlite::SQLITE_CONFIG_MEMSTATUS, off) };
     }
     if code == sqlite::SQLITE_OK { Ok(()) } else { Err(AllocatorError::SqliteTooLate { code }) }
+}
+
+fn start() -> Result<(), AllocatorError> {
+    // SAFETY: may be called at any time and from any thread; what it starts stays for ever.
+    let code = unsafe { sqlite::sqlite3_initialize() };
+    if code == sqlite::SQLITE_OK { Ok(()) } else { Err(AllocatorError::Start { code }) }
 }
 
 fn install_in_openssl() -> Result<(), AllocatorError> {
@@ -163,4 +177,39 @@ unsafe extern "C" fn openssl_realloc(
 unsafe extern "C" fn openssl_free(block: *mut c_void, _: *const c_char, _: c_int) {
     // SAFETY: as for `release`.
     unsafe { c_allocator::release(block) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    unsafe extern "C" {
+        fn CRYPTO_malloc(bytes: usize, file: *const c_char, line: c_int) -> *mut c_void;
+        fn CRYPTO_realloc(
+            block: *mut c_void,
+            bytes: usize,
+            file: *const c_char,
+            line: c_int,
+        ) -> *mut c_void;
+    }
+
+    /// The whole test of this binary that uses either library, so that it cannot come too late.
+    #[test]
+    fn both_libraries_allocate_in_the_arena() {
+        assert_eq!(install_allocators(), Ok(()));
+        // SAFETY: plain allocation calls; each block is used within its size and freed once.
+        unsafe {
+            let block = sqlite::sqlite3_malloc(100);
+            assert_eq!(c_allocator::usable_size(block), 128, "SQLite's block is of the arena");
+            let block = sqlite::sqlite3_realloc(block, 1000);
+            assert_eq!(c_allocator::usable_size(block), 1024);
+            sqlite::sqlite3_free(block);
+
+            let block = CRYPTO_malloc(100, ptr::null(), 0);
+            assert_eq!(c_allocator::usable_size(block), 128, "OpenSSL's block is of the arena");
+            assert!(CRYPTO_realloc(block, 0, ptr::null(), 0).is_null(), "which frees");
+            assert!(CRYPTO_malloc(0, ptr::null(), 0).is_null());
+        }
+        assert_eq!(install_allocators(), Ok(()), "a second call changes nothing");
+    }
 }

@@ -1,7 +1,9 @@
 //! Nothing readable holds a key or a value, with the vault open or closed.
 //!
-//! A child process stores and reads a value; this process, as root, reads all of the child's memory.
+//! A child process stores and reads values; this process, as root, reads all of the child's memory.
 //! Value and keys reach the child as two halves each, so that only their combination is looked for.
+//! What a decrypted page holds is looked for as well: it is no secret by itself (values are sealed
+//! within it), but it shows whether SQLite's memory is where it should be.
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, not in their helpers
 
 mod common;
@@ -9,6 +11,7 @@ mod common;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use common::{child, context, place};
@@ -25,6 +28,7 @@ fn no_copy_of_a_key_or_value_is_readable() {
     let halves: Vec<[Vec<u8>; 2]> = [64, 32, 32].map(|n| [random(n), random(n)]).into();
     let [value, database, rows] =
         [0, 1, 2].map(|i| combine(&halves[i][0], &halves[i][1]).expose().to_vec());
+    let page = sealed_by_this_process(&place.path, &value, &database, &rows);
     let hex: String = database.iter().map(|byte| format!("{byte:02x}")).collect();
     let argument = halves
         .iter()
@@ -49,7 +53,8 @@ fn no_copy_of_a_key_or_value_is_readable() {
             return state.to_owned();
         }
     };
-    let secrets: [(&str, &[u8]); 4] = [
+    let secrets: [(&str, &[u8]); 5] = [
+        ("decrypted page", &page),
         ("value", &value),
         ("database key", &database),
         ("database key in hexadecimal", hex.as_bytes()),
@@ -81,6 +86,18 @@ fn no_copy_of_a_key_or_value_is_readable() {
     holder.wait().unwrap();
 }
 
+/// Creates a vault with one value, and returns that value as it lies in the database.
+fn sealed_by_this_process(path: &Path, value: &[u8], database: &[u8], rows: &[u8]) -> Vec<u8> {
+    let secret = |key: &[u8]| Secret::copy_of(key.try_into().unwrap());
+    let keys = Keys { database: secret(database), rows: secret(rows) };
+    let vault = Vault::create(path, keys, context("work")).unwrap();
+    vault.set("earlier", value).unwrap();
+    vault.close().unwrap();
+    common::insider(path, database)
+        .query_row("SELECT sealed FROM secret", [], |row| row.get(0))
+        .unwrap()
+}
+
 #[test]
 #[ignore = "the other process of the test above"]
 fn hold_a_vault_open() {
@@ -98,20 +115,27 @@ fn hold_a_vault_open() {
         Secret::from_fn(|key: &mut [u8; 32]| key.copy_from_slice(bytes.expose()))
     };
     let keys = || Keys { database: key(2), rows: key(4) };
-    let read = |vault: &Vault| {
+    let read = |vault: &Vault, name: &str| {
         let expected = combine(&halves[0], &halves[1]);
-        assert!(vault.get("planted").unwrap().unwrap().expose() == expected.expose());
+        assert!(vault.get(name).unwrap().unwrap().expose() == expected.expose());
     };
 
-    let vault = Vault::create(path.as_ref(), keys(), context("work")).unwrap();
+    let second = Path::new(&path).with_extension("second");
+    let vault = Vault::create(&second, keys(), context("work")).unwrap();
     vault.set("planted", combine(&halves[0], &halves[1]).expose()).unwrap();
     pause("created and written");
-    read(&vault);
+    vault.close().unwrap();
+    let vault = Vault::open(path.as_ref(), keys(), context("work")).unwrap();
+    read(&vault, "earlier");
+    pause("opened and read");
+    vault.set("planted", combine(&halves[0], &halves[1]).expose()).unwrap();
+    pause("written");
+    read(&vault, "planted");
     pause("read from the cache");
     vault.close().unwrap();
     pause("closed");
     let vault = Vault::open(path.as_ref(), keys(), context("work")).unwrap();
-    read(&vault);
+    read(&vault, "planted");
     vault.verify().unwrap();
     pause("read from disk and verified");
     vault.set("planted", b"replaced").unwrap();

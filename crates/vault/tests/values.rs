@@ -130,7 +130,7 @@ fn the_cipher_is_the_one_that_was_chosen() {
     let bytes = std::fs::read(&place.path).unwrap();
     assert_eq!(bytes.len() % 4096, 0);
     assert!(!bytes.starts_with(b"SQLite format 3"));
-    let connection = common::insider(&place.path, 1);
+    let connection = common::insider(&place.path, &[1; 32]);
     connection
         .execute_batch(
             "PRAGMA cipher_page_size = 4096; PRAGMA cipher_hmac_algorithm = HMAC_SHA512;",

@@ -20,7 +20,7 @@ macro_rules! allow {
     ($constant:ident = $number:expr, $allowed:expr, $reason:expr) => {
         Rule {
             name: name_of(stringify!($constant)),
-            number: $number + 1,
+            number: $number,
             allowed: $allowed,
             reason: $reason,
         }

@@ -61,6 +61,7 @@ fn read_memory(victim: c_int) -> io::Result<()> {
 fn fork() -> io::Result<()> {
     // SAFETY: the child does nothing but end.
     match unsafe { libc::fork() } {
+        // SAFETY: as above.
         0 => unsafe { libc::_exit(0) },
         child => result(child.into()),
     }
@@ -95,6 +96,12 @@ pub const ATTACKS: &[Attack] = &[
     ("tgkill", |target| call!(libc::SYS_tgkill, target.victim, target.victim, libc::SIGTERM)),
     ("tgkill SIGABRT", |target| {
         call!(libc::SYS_tgkill, target.victim, target.victim, libc::SIGABRT)
+    }),
+    // No signal at all, but SIGABRT is the one that may be sent.
+    ("tgkill, to itself, anything but SIGABRT", |_| {
+        // SAFETY: no argument, no failure.
+        let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
+        call!(libc::SYS_tgkill, process, thread, 0)
     }),
     ("fcntl F_SETOWN", |target| call!(libc::SYS_fcntl, 0, libc::F_SETOWN, target.victim)),
     ("unshare", |_| call!(libc::SYS_unshare, libc::CLONE_FILES)),

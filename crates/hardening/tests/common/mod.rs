@@ -1,5 +1,6 @@
 //! Runs a test in a process of its own: what these tests do to a process can't be undone.
 #![allow(dead_code, reason = "every test binary uses a part of this")]
+#![allow(clippy::unwrap_used, reason = "a helper of tests, which may")]
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,6 +50,9 @@ pub fn fork(body: impl FnOnce() -> i32) -> i32 {
     // SAFETY: only called where no other thread exists that could hold a lock.
     match unsafe { libc::fork() } {
         0 => {
+            // A call that is denied where nobody foresaw it can turn a wait into a loop.
+            // SAFETY: no pointer is passed; the default action of SIGALRM ends this child.
+            unsafe { libc::alarm(60) };
             let code = body();
             // SAFETY: ends the child without the harness's exit handlers.
             unsafe { libc::_exit(code) }
@@ -74,7 +78,8 @@ pub fn is_root() -> bool {
 }
 
 fn become_nobody() {
-    const NOBODY: u32 = 65534;
+    // Not 65534: that is also how a user namespace shows everybody it does not know.
+    const NOBODY: u32 = 54321;
     // SAFETY: no pointer but the empty list is passed.
     unsafe {
         assert_eq!(libc::setgroups(0, std::ptr::null()), 0);

@@ -47,9 +47,9 @@ pub fn value(vault: &Vault, name: &str) -> Option<Vec<u8>> {
 }
 
 /// A database connection of somebody who knows the database key.
-pub fn insider(path: &Path, seed: u8) -> rusqlite::Connection {
+pub fn insider(path: &Path, key: &[u8]) -> rusqlite::Connection {
     let connection = rusqlite::Connection::open(path).unwrap();
-    let digits = format!("{seed:02x}").repeat(32);
+    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     connection
         .execute_batch(&format!("PRAGMA cipher_log_level = NONE; PRAGMA key = \"x'{digits}'\";"))
         .unwrap();

@@ -1,0 +1,69 @@
+//! One file a command.
+
+mod audit_export;
+mod audit_head;
+mod audit_tail;
+mod audit_verify;
+mod completions;
+mod config;
+mod down;
+mod init;
+mod key;
+mod lock;
+mod peer;
+mod policy;
+mod posture;
+mod profile;
+mod provision;
+mod run;
+mod secret;
+mod status;
+mod unlock;
+mod up;
+mod wipe;
+
+use crate::cli::{Audit, Cli, Command};
+use crate::connect::Context;
+use crate::exit::Failure;
+use crate::output::Output;
+
+/// Runs the command that was asked for.
+pub fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
+    let dir = cli.dir;
+    let context = || Context::load(dir.clone());
+    match cli.command {
+        Command::Init(arguments) => init::run(&context()?, output, arguments),
+        Command::Wipe { i_understand } => wipe::run(&context()?, output, i_understand),
+        Command::Up => up::run(&context()?, output),
+        Command::Down => down::run(&context()?, output),
+        Command::Unlock { profile, password } => {
+            unlock::run(&context()?, output, profile.as_deref(), &password)
+        }
+        Command::Lock { profile } => lock::run(&context()?, output, profile.as_deref()),
+        Command::Status { security_posture: false } => status::run(&context()?, output),
+        Command::Status { security_posture: true } => posture::run(&context()?, output),
+        Command::Profile(command) => profile::run(&context()?, output, command),
+        Command::Secret(command) => secret::run(&context()?, output, command),
+        Command::Run(arguments) => run::run(&context()?, arguments),
+        Command::Audit(Audit::Tail { lines }) => audit_tail::run(&context()?, output, lines),
+        Command::Audit(Audit::Head) => audit_head::run(&context()?, output),
+        Command::Audit(Audit::Verify { path, expect_head, expect_size }) => {
+            // On another machine there is nothing but this program: a bundle needs no site.
+            let expectation = audit_verify::expectation(expect_head.as_deref(), expect_size)?;
+            match path {
+                Some(path) => audit_verify::bundle(output, &path, &expectation),
+                None => audit_verify::live(&context()?, output, expectation),
+            }
+        }
+        Command::Audit(Audit::Export { directory }) => {
+            audit_export::run(&context()?, output, &directory)
+        }
+        Command::Config(command) => config::run(dir, output, &command),
+        Command::Policy(command) => policy::run(&context()?, output, command),
+        Command::Key => key::run(&context()?, output),
+        Command::Peer(command) => peer::run(&context()?, output, command),
+        Command::Provision => provision::run(output),
+        Command::Completions { shell } => completions::shell(output, shell),
+        Command::Man { directory } => completions::man(output, &directory),
+    }
+}

@@ -1,0 +1,133 @@
+//! From `--dir` to a connection.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipc::audit::{AuditReply, AuditRequest};
+use ipc::client::Expected;
+use ipc::secrets::{SecretsReply, SecretsRequest};
+use ipc::{Client, ClientError, Fault, Identity, Suite, codec};
+use secret_memory::SecretBytes;
+use site_config::{Daemon, Layout, Peers, Site};
+
+use crate::exit::{Code, Failure};
+
+/// Bytes of secret memory of a command: a value and its frames, and keys.
+const ARENA_BYTES: usize = 1 << 20;
+/// How long a daemon may take for a request: Argon2id and a slow disk fit in easily.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The site that a command works on, loaded and found consistent.
+pub struct Context {
+    pub site: Site,
+}
+
+impl Context {
+    /// Loads configuration and policy; a contradiction ends every command here.
+    pub fn load(dir: Option<PathBuf>) -> Result<Self, Failure> {
+        let site = Site::load(Layout::choose(dir)?)?;
+        secret_memory::init(site.settings.memory.protection, ARENA_BYTES)
+            .map_err(|error| Failure::new(Code::BELOW_FLOOR, error.to_string()))?;
+        Ok(Self { site })
+    }
+
+    /// Connects to daemon-secrets.
+    pub fn secrets(&self) -> Result<SecretsClient, Failure> {
+        Ok(SecretsClient(self.connect(Daemon::Secrets)?))
+    }
+
+    /// Connects to daemon-audit.
+    pub fn audit(&self) -> Result<AuditClient, Failure> {
+        Ok(AuditClient(self.connect(Daemon::Audit)?))
+    }
+
+    /// A raw connection.
+    pub fn connect(&self, daemon: Daemon) -> Result<Client, Failure> {
+        let layout = &self.site.layout;
+        let peers = Peers::load(layout.peers_file())?;
+        let path = layout.operator_key()?;
+        let identity = Identity::load(path).map_err(|error| {
+            let text = format!(
+                "cannot read your key {} ({error}); `sesame key` makes one",
+                path.display()
+            );
+            Failure::new(Code::REFUSED, text)
+        })?;
+        let crypto = &self.site.settings.crypto;
+        let suite = Suite { cipher: crypto.noise_cipher, hash: crypto.noise_hash };
+        let peer = peers.daemon(daemon);
+        let expected = Expected { key: peer.key, uid: peer.uid };
+        Ok(Client::connect(&layout.socket(daemon), suite, &identity, &expected, TIMEOUT)?)
+    }
+}
+
+/// A connection to daemon-secrets.
+pub struct SecretsClient(Client);
+
+impl SecretsClient {
+    /// Sends a request; `read` takes what it expects out of the reply.
+    pub fn call<T>(
+        &mut self,
+        request: &SecretsRequest<'_>,
+        read: impl FnOnce(SecretsReply<'_>) -> Option<T>,
+    ) -> Result<T, Failure> {
+        let bytes = self.0.call(request)?;
+        match codec::decode(bytes.expose()).map_err(ClientError::from)? {
+            SecretsReply::Fault(fault) => Err(fault.into()),
+            reply => read(reply).ok_or_else(|| ClientError::Protocol.into()),
+        }
+    }
+
+    /// For requests whose reply has nothing to say.
+    pub fn done(&mut self, request: &SecretsRequest<'_>) -> Result<(), Failure> {
+        self.call(request, |reply| matches!(reply, SecretsReply::Done).then_some(()))
+    }
+
+    /// The value of a secret.
+    pub fn value(&mut self, request: &SecretsRequest<'_>) -> Result<SecretBytes, Failure> {
+        let copied = self.call(request, |reply| match reply {
+            SecretsReply::Value(value) => Some(SecretBytes::copy_of(value)),
+            _ => None,
+        })?;
+        Ok(copied?)
+    }
+}
+
+/// A connection to daemon-audit.
+pub struct AuditClient(Client);
+
+impl AuditClient {
+    /// Sends a request; `read` takes what it expects out of the reply.
+    pub fn call<T>(
+        &mut self,
+        request: &AuditRequest<'_>,
+        read: impl FnOnce(AuditReply<'_>) -> Option<T>,
+    ) -> Result<T, Failure> {
+        let bytes = self.0.call(request)?;
+        match codec::decode(bytes.expose()).map_err(ClientError::from)? {
+            AuditReply::Fault(fault) => Err(Fault::into(fault)),
+            reply => read(reply).ok_or_else(|| ClientError::Protocol.into()),
+        }
+    }
+
+    /// Hands the trail to `each` page by page, whole lines, from entry `from` on.
+    pub fn pages(
+        &mut self,
+        from: u64,
+        mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut next = from;
+        loop {
+            let bytes = self.0.call(&AuditRequest::Read { from: next })?;
+            match codec::decode(bytes.expose()).map_err(ClientError::from)? {
+                AuditReply::Lines([]) => return Ok(()),
+                AuditReply::Lines(lines) => {
+                    each(lines)?;
+                    next += lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+                }
+                AuditReply::Fault(fault) => return Err(fault.into()),
+                _ => return Err(ClientError::Protocol.into()),
+            }
+        }
+    }
+}

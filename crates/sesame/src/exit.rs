@@ -1,0 +1,159 @@
+//! Exit codes. They are documented in `sesame --help` and never change their meaning.
+
+use ipc::{ClientError, Fault, FaultKind};
+use site_config::{ConfigError, LayoutError, PeersError};
+
+/// What a failed command ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The number.
+    pub number: u8,
+    /// The word in JSON.
+    pub name: &'static str,
+    /// The line in the help.
+    pub meaning: &'static str,
+}
+
+macro_rules! codes {
+    ($($constant:ident = $number:literal, $name:literal, $meaning:literal;)+) => {
+        impl Code {
+            $(#[doc = $meaning] pub const $constant: Self =
+                Self { number: $number, name: $name, meaning: $meaning };)+
+            /// All of them, in order.
+            pub const ALL: &[Self] = &[$(Self::$constant),+];
+        }
+    };
+}
+
+codes! {
+    FAILED = 1, "failed", "something else went wrong";
+    USAGE = 2, "usage", "the command line cannot be";
+    UNREACHABLE = 3, "unreachable", "a daemon is not running or does not answer";
+    REFUSED = 4, "refused", "this key, uid or role is not allowed to do this";
+    LOCKED = 5, "locked", "the profile is locked or its vault is not open";
+    WRONG_FACTOR = 6, "wrong-factor", "wrong password; it was recorded";
+    RATE_LIMITED = 7, "rate-limited", "too soon after wrong passwords";
+    NOT_FOUND = 8, "not-found", "no such profile or secret";
+    EXISTS = 9, "exists", "it is there already and was not touched";
+    EDITED = 10, "edited", "audit verify: an entry was edited";
+    DELETED = 11, "deleted", "audit verify: entries were deleted";
+    REORDERED = 12, "reordered", "audit verify: entries were reordered or repeated";
+    TRUNCATED = 13, "truncated", "audit verify: the end is missing";
+    ROLLED_BACK = 14, "rolled-back", "audit verify: older than the expected head";
+    REWRITTEN = 15, "rewritten", "audit verify: another history than the expected one";
+    ABSENT = 16, "absent", "audit verify: there is no trail";
+    MALFORMED = 18, "malformed", "audit verify: not a trail";
+    CONFIG = 20, "config", "configuration or policy contradict themselves or each other";
+    BELOW_FLOOR = 21, "below-floor", "this machine is below the security floor";
+    AUDIT_UNAVAILABLE = 22, "audit-unavailable", "the audit trail can't be written; nothing was done";
+    NOT_INITIALISED = 23, "not-initialised", "there is no installation yet";
+    INVALID = 24, "invalid", "a name or value that cannot be";
+    STORAGE = 25, "storage", "the disk is full, read-only or failing";
+    TAMPERED = 26, "tampered", "stored data is not what was written";
+    BUSY = 27, "busy", "too much at once, or out of secret memory; try again";
+    CANCELLED = 28, "cancelled", "a prompt was cancelled; nothing was done";
+}
+
+/// A failed command: its code and the sentence for a person.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: Code,
+    /// What happened, what is untouched, what to type next.
+    pub message: String,
+    /// Seconds until another try counts.
+    pub retry_after_seconds: Option<u64>,
+}
+
+impl Failure {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after_seconds: None }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        let code = match fault.kind {
+            FaultKind::NotInitialised => Code::NOT_INITIALISED,
+            FaultKind::AlreadyInitialised | FaultKind::Exists => Code::EXISTS,
+            FaultKind::Locked => Code::LOCKED,
+            FaultKind::WrongFactor => Code::WRONG_FACTOR,
+            FaultKind::RateLimited => Code::RATE_LIMITED,
+            FaultKind::NotFound => Code::NOT_FOUND,
+            FaultKind::NotCleared => Code::REFUSED,
+            FaultKind::InvalidInput => Code::INVALID,
+            FaultKind::BelowFloor => Code::BELOW_FLOOR,
+            FaultKind::AuditUnavailable => Code::AUDIT_UNAVAILABLE,
+            FaultKind::Tampered => Code::TAMPERED,
+            FaultKind::Storage => Code::STORAGE,
+            FaultKind::Busy => Code::BUSY,
+            FaultKind::Internal => Code::FAILED,
+        };
+        Self { code, message: fault.message, retry_after_seconds: fault.retry_after_seconds }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::Unreachable { source, .. } => Self::new(
+                Code::UNREACHABLE,
+                format!("{error} ({source}); start the daemons with `sesame up`, or as services"),
+            ),
+            ClientError::WrongServer { .. } => Self::new(Code::REFUSED, error.to_string()),
+            ClientError::Refused => Self::new(
+                Code::REFUSED,
+                "the daemon refused this key; it was recorded. Ask for `sesame peer add`, and have \
+                 the daemons restarted",
+            ),
+            ClientError::Broken(source) => Self::new(
+                Code::UNREACHABLE,
+                format!("{error} ({source}); whether it was done is in `sesame audit tail`"),
+            ),
+            ClientError::Protocol => Self::new(Code::UNREACHABLE, error.to_string()),
+            ClientError::TooLarge => Self::new(Code::INVALID, error.to_string()),
+            ClientError::OutOfMemory => Self::new(Code::BUSY, error.to_string()),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Code::CONFIG, error.to_string())
+    }
+}
+
+impl From<LayoutError> for Failure {
+    fn from(error: LayoutError) -> Self {
+        Self::new(Code::CONFIG, error.to_string())
+    }
+}
+
+impl From<PeersError> for Failure {
+    fn from(error: PeersError) -> Self {
+        match error {
+            PeersError::Absent { .. } => Self::new(Code::UNREACHABLE, error.to_string()),
+            _ => Self::new(Code::CONFIG, error.to_string()),
+        }
+    }
+}
+
+impl From<secret_memory::OutOfSecretMemory> for Failure {
+    fn from(error: secret_memory::OutOfSecretMemory) -> Self {
+        Self::new(Code::BUSY, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_and_no_name_is_used_twice() {
+        for (index, code) in Code::ALL.iter().enumerate() {
+            for earlier in &Code::ALL[..index] {
+                assert!(earlier.number < code.number && earlier.name != code.name, "{code:?}");
+            }
+        }
+    }
+}
