@@ -192,7 +192,7 @@ impl Writer {
         let file = options.open(path).map_err(Failure::Write)?;
         let synced = file.sync_all();
         made.push((first, file));
-        synced.and_then(|()| self.dir.sync_all()).map_err(Failure::Sync)
+        synced.and_then(|()| self.dir.sync()).map_err(Failure::Sync)
     }
 
     /// Undoes [`Writer::write`], durably: an entry that was reported as not written must not come
@@ -202,7 +202,7 @@ impl Writer {
             fs::remove_file(self.path.join(segment::name(*first)))?;
         }
         if !made.is_empty() {
-            self.dir.sync_all()?;
+            self.dir.sync()?;
         }
         self.current.set_len(self.end)?;
         self.current.sync_all()

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{System, Writer, lock};
+use super::{LockedDir, System, Writer};
 use crate::entry::Actor;
 use crate::genesis::Genesis;
 use crate::hash::Hash;
@@ -75,7 +75,9 @@ impl Writer {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
             _ => {}
         }
-        let dir = lock(path).map_err(io)?.ok_or_else(|| CreateError::Locked(path.to_owned()))?;
+        let dir = LockedDir::open(path)
+            .map_err(io)?
+            .ok_or_else(|| CreateError::Locked(path.to_owned()))?;
         for entry in fs::read_dir(path).map_err(io)? {
             if entry.map_err(io)?.file_name() != segment::SCRATCH {
                 return Err(CreateError::NotEmpty(path.to_owned()));
@@ -101,7 +103,7 @@ impl Writer {
 }
 
 /// Writes the first segment under another name, so that it is there whole or not at all.
-fn write_genesis(path: &Path, dir: &File, line: &[u8]) -> io::Result<File> {
+fn write_genesis(path: &Path, dir: &LockedDir, line: &[u8]) -> io::Result<File> {
     let scratch = path.join(segment::SCRATCH);
     match fs::remove_file(&scratch) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -112,7 +114,7 @@ fn write_genesis(path: &Path, dir: &File, line: &[u8]) -> io::Result<File> {
     file.write_all(line)?;
     file.sync_all()?;
     fs::rename(&scratch, path.join(segment::name(0)))?;
-    dir.sync_all()?;
+    dir.sync()?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
     Ok(file)

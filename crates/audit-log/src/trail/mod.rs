@@ -30,8 +30,7 @@ use read::Cursor;
 /// It holds a lock on the directory (`flock(2)`), which the kernel takes back when the process dies.
 pub struct Writer {
     path: PathBuf,
-    /// The directory: keeps the lock, and is synced when a segment is made.
-    dir: File,
+    dir: LockedDir,
     genesis: Genesis,
     segment_bytes: u64,
     /// The segments by their first entries; never empty.
@@ -99,12 +98,29 @@ impl std::fmt::Debug for Writer {
     }
 }
 
-/// Opens a directory and keeps every other writer out of it; none when one is in it already.
-fn lock(path: &Path) -> io::Result<Option<File>> {
-    let dir = File::open(path)?;
-    match dir.try_lock() {
-        Ok(()) => Ok(Some(dir)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
+/// A directory that no other writer can have.
+struct LockedDir(File);
+
+impl LockedDir {
+    /// None when another writer has it.
+    fn open(path: &Path) -> io::Result<Option<Self>> {
+        let dir = File::open(path)?;
+        match dir.try_lock() {
+            Ok(()) => Ok(Some(Self(dir))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Makes the names in it durable.
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
+
+impl Drop for LockedDir {
+    fn drop(&mut self) {
+        // Closing alone would leave the lock to a child that was forked and has not called exec yet.
+        let _ = self.0.unlock();
     }
 }

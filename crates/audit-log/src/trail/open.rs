@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use super::{System, Writer, lock};
+use super::{LockedDir, System, Writer};
 use crate::entry::{Draft, Outcome};
 use crate::hash::Hash;
 use crate::operation::Operation;
@@ -88,7 +88,7 @@ impl Writer {
         system: System,
     ) -> Result<(Self, Option<Repair>), OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
-        let dir = match lock(path) {
+        let dir = match LockedDir::open(path) {
             Ok(Some(dir)) => dir,
             Ok(None) => return Err(OpenError::Locked(path.to_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
