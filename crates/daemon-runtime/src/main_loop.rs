@@ -84,9 +84,13 @@ pub(crate) fn run<S: Lifecycle>(
     Ok(())
 }
 
-/// No manager, no notification; a manager that can't be reached is worth a line.
+/// No manager, no notification; a manager that can't be reached is worth a line. `sesame up` listens
+/// for READY only, and is gone when the daemon stops.
 fn notify(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+    let stopping = state == NotifyState::Stopping;
+    if let Err(error) = sd_notify::notify(&[state])
+        && !stopping
+    {
         log::warning(format_args!("cannot notify the service manager: {error}"));
     }
 }

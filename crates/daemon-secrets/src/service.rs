@@ -8,7 +8,7 @@ use daemon_runtime::{Directory, Lifecycle, Posture, RefusalLog, StartError, Star
 use ipc::audit::Record;
 use ipc::clearance::permits;
 use ipc::client::Expected;
-use ipc::secrets::{SecretsReply, SecretsRequest};
+use ipc::secrets::{ProfileState, SecretsReply, SecretsRequest};
 use ipc::{Credentials, Fault, FaultKind, Peer, Refusal, RefusalReason, Service, Suite, codec};
 use secret_memory::SecretBytes;
 use site_config::{Daemon, Installation, ProfileName, Settings};
@@ -119,17 +119,34 @@ impl SecretsService {
         Err(Fault::new(FaultKind::NotFound, text))
     }
 
-    /// The vault of an active profile, and the note that it is in use.
-    pub fn vault(&self, profile: &ProfileName) -> Result<Arc<Vault>, Fault> {
+    /// The vault of an active profile, for the operation that `record` describes. An attempt on one
+    /// that is not open is recorded as refused.
+    pub fn vault(
+        &self,
+        trail: &mut Trail,
+        profile: &ProfileName,
+        record: &Record,
+    ) -> Result<Arc<Vault>, Fault> {
         self.touch();
-        self.keyring().vault(profile).ok_or_else(|| {
-            let command = match self.keyring().state(profile) {
-                ipc::secrets::ProfileState::Locked => "sesame unlock --profile",
-                _ => "sesame profile activate",
-            };
-            let text = format!("profile {profile} is not open; run `{command} {profile}`");
-            Fault::new(FaultKind::Locked, text)
-        })
+        let (vault, state) = {
+            let keyring = self.keyring();
+            (keyring.vault(profile), keyring.state(profile))
+        };
+        if let Some(vault) = vault {
+            return Ok(vault);
+        }
+        let (word, command) = match state {
+            ProfileState::Locked => ("locked", "sesame unlock --profile"),
+            ProfileState::Unlocked | ProfileState::Active => {
+                ("not active", "sesame profile activate")
+            }
+        };
+        let mut refusal = record.clone();
+        refusal.outcome = Outcome::Refused;
+        refusal.detail.insert("reason".to_owned(), word.to_owned());
+        trail.record(refusal)?;
+        let text = format!("profile {profile} is {word}; run `{command} {profile}`");
+        Err(Fault::new(FaultKind::Locked, text))
     }
 
     /// Puts off the automatic lock.

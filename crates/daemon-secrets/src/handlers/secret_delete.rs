@@ -18,9 +18,9 @@ pub fn handle<'a>(
 ) -> Result<SecretsReply<'a>, Fault> {
     let profile = service.profile(profile)?;
     let name = SecretName::try_from(name).map_err(|error| faults::from_name(&error))?;
-    let vault = service.vault(&profile)?;
     let mut record = record_of(Operation::SecretDelete, Outcome::Authorised, peer, Some(&profile));
     record.subject = Some(name.as_str().to_owned());
+    let vault = service.vault(trail, &profile, &record)?;
     trail.record(record.clone())?;
     let deleted = match vault.delete(name.as_str()) {
         Ok(true) => Ok(SecretsReply::Done),

@@ -20,12 +20,12 @@ pub fn handle(
 ) -> Result<SecretBytes, Fault> {
     let profile = service.profile(profile)?;
     let name = SecretName::try_from(name).map_err(|error| faults::from_name(&error))?;
-    let vault = service.vault(&profile)?;
     let mut record = record_of(Operation::SecretGet, Outcome::Authorised, peer, Some(&profile));
     record.subject = Some(name.as_str().to_owned());
     if purpose == Purpose::Run {
         record.detail.insert("purpose".to_owned(), "run".to_owned());
     }
+    let vault = service.vault(trail, &profile, &record)?;
     trail.record(record.clone())?;
     let value = match vault.get(name.as_str()) {
         Ok(Some(value)) => return Ok(value),

@@ -15,8 +15,8 @@ pub fn handle<'a>(
     profile: Option<&str>,
 ) -> Result<SecretsReply<'a>, Fault> {
     let profile = service.profile(profile)?;
-    let vault = service.vault(&profile)?;
     let record = record_of(Operation::SecretList, Outcome::Authorised, peer, Some(&profile));
+    let vault = service.vault(trail, &profile, &record)?;
     trail.record(record.clone())?;
     let names = vault.list().map_err(|error| faults::from_vault(&error));
     recording_failure(trail, &record, names.map(SecretsReply::Names))

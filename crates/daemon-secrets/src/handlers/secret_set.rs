@@ -24,9 +24,9 @@ pub fn handle<'a>(
             format!("a value has at most {MAX_SECRET_VALUE_BYTES} bytes; nothing was written");
         return Err(Fault::new(FaultKind::InvalidInput, text));
     }
-    let vault = service.vault(&profile)?;
     let mut record = record_of(Operation::SecretSet, Outcome::Authorised, peer, Some(&profile));
     record.subject = Some(name.as_str().to_owned());
+    let vault = service.vault(trail, &profile, &record)?;
     trail.record(record.clone())?;
     let written = vault.set(name.as_str(), value).map_err(|error| faults::from_vault(&error));
     let written = recording_failure(trail, &record, written)?;

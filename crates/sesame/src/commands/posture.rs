@@ -70,8 +70,8 @@ fn text(output: &Output, checks: &[Check], holds: bool) -> String {
         };
         // Padded before it is painted: escape sequences have no width.
         let status = output.paint(colour, &format!("{:<4}", check.status.as_str()));
-        let _ = writeln!(text, "  {status}  {:<24} {}", check.id, check.found);
-        let _ = writeln!(text, "        {:<24} {}", "", check.controls.join(", "));
+        let _ = writeln!(text, "  {status}  {:<28} {}", check.id, check.found);
+        let _ = writeln!(text, "        {:<28} {}", "", check.controls.join(", "));
     }
     let verdict = if holds { "The floor holds." } else { "The floor does not hold." };
     let _ = writeln!(text, "{verdict}");
