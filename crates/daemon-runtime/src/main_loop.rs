@@ -87,7 +87,7 @@ pub(crate) fn run<S: Lifecycle>(
 /// No manager, no notification; a manager that can't be reached is worth a line. `sesame up` listens
 /// for READY only, and is gone when the daemon stops.
 fn notify(state: NotifyState<'_>) {
-    let stopping = state == NotifyState::Stopping;
+    let stopping = matches!(state, NotifyState::Stopping);
     if let Err(error) = sd_notify::notify(&[state])
         && !stopping
     {

@@ -9,6 +9,7 @@
 mod command;
 mod host;
 pub mod memory;
+pub mod terminal;
 mod users;
 
 pub use command::{Outcome, Sesame};

@@ -1,0 +1,191 @@
+//! `cargo xtask ceremony`: a whole key ceremony with the real daemons and the real command, each
+//! command shown as an operator types it and with the output that it really had.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::prerequisites;
+use crate::step::{Failed, cargo, step, target};
+
+pub fn run() -> Result<(), Failed> {
+    prerequisites::ensure()?;
+    let binaries = ["-p", "sesame", "-p", "daemon-audit", "-p", "daemon-secrets"];
+    let mut build = cargo(&["build", "--release", "--quiet", "--locked"]);
+    build.args(binaries);
+    step("release binaries", build)?;
+    let start = Instant::now();
+    let room = Room::prepare()?;
+    let held = hold(&room);
+    if held.is_err() {
+        // Whatever went wrong, no daemon stays behind.
+        let _ = room.shell("sesame down >/dev/null 2>&1").status();
+    }
+    held?;
+    println!("\nThe ceremony took {:.1} s.", start.elapsed().as_secs_f64());
+    println!("The export is in {}", room.export.display());
+    Ok(())
+}
+
+/// The script. `#` lines are for the witnesses.
+fn hold(room: &Room) -> Result<(), Failed> {
+    let binding = if has_machine_id() { "machine-id" } else { "none" };
+
+    room.say("The daemons start, each confined, and an installation is made.");
+    room.run("sesame up")?;
+    room.run(&format!(
+        "sesame init --org example.org --machine-binding {binding} --password-stdin < officer.pass"
+    ))?;
+
+    room.say("Posture gate: nothing is enrolled on a machine below the floor.");
+    room.run("sesame status --security-posture")?;
+
+    room.say("Enrolment: a second profile, with a password of its own.");
+    room.run("sesame profile create signing --password-stdin < custodian.pass")?;
+    room.run("sesame profile list")?;
+
+    room.say("Policy lock: from here on no configuration can weaken these settings.");
+    room.run(
+        "sesame policy lock crypto.kdf memory.protection=require unlock.minimum_password_length=12 \
+         --source 'Ceremony script, section 4'",
+    )?;
+    room.run("sesame policy show")?;
+    room.run("sesame down && sesame up")?;
+
+    room.say("Unlock. A wrong password is refused, recorded, and slows down those that follow.");
+    room.run_expecting(6, "sesame unlock --password-stdin < wrong.pass")?;
+    room.run("sesame unlock --password-stdin < officer.pass")?;
+    room.run("sesame status")?;
+
+    room.say("Secrets: written, listed, read to a pipe, and handed to a program.");
+    room.run("sesame secret set ca/passphrase < value")?;
+    room.run("sesame secret set db/password < value")?;
+    room.run("sesame secret list")?;
+    room.run("sesame secret get ca/passphrase | cmp - value && echo the same bytes")?;
+    room.run(
+        "sesame run --secret DB_PASSWORD=db/password --secret-fd 3=ca/passphrase -- \
+         sh -c 'echo ${#DB_PASSWORD} characters in the environment, $(wc -c <&3) in descriptor 3'",
+    )?;
+
+    room.say("Lock: the keys are gone, and with them every value.");
+    room.run("sesame lock")?;
+    room.run_expecting(5, "sesame secret get db/password | cat")?;
+
+    room.say("The trail: verified here, exported, and verified as the receiving side would.");
+    room.run("sesame audit tail -n 6")?;
+    room.run("sesame audit verify")?;
+    let export = room.export.display();
+    room.run(&format!("sesame audit export {export}"))?;
+    let head = room.output("sesame audit head")?;
+    room.run("sesame down")?;
+
+    room.say("On another machine, with nothing but the binary and the head noted on paper:");
+    let receiver = room.dir.join("receiver");
+    fs::create_dir(&receiver).map_err(|error| cannot("make the receiver's directory", &error))?;
+    fs::copy(room.bin.join("sesame"), receiver.join("sesame"))
+        .map_err(|error| cannot("copy the binary", &error))?;
+    let verify = format!("./sesame audit verify --path {export} --expect-head {}", head.trim());
+    println!("$ {verify}");
+    let mut command = Command::new("sh");
+    command.args(["-c", &verify]).current_dir(&receiver).env_clear();
+    expect_code(&verify, 0, command)
+}
+
+/// The scratch directory of one ceremony. It goes away at the end; the export stays.
+struct Room {
+    dir: PathBuf,
+    bin: PathBuf,
+    export: PathBuf,
+}
+
+impl Room {
+    fn prepare() -> Result<Self, Failed> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        // In /tmp, because the path of a socket has 107 bytes at most.
+        let dir = PathBuf::from(format!("/tmp/sesame-ceremony-{now}-{}", std::process::id()));
+        let made = fs::DirBuilder::new().mode(0o700).create(&dir);
+        made.map_err(|error| cannot("make the scratch directory", &error))?;
+        for (name, length) in [("officer", 24), ("custodian", 24), ("wrong", 24)] {
+            write(&dir.join(format!("{name}.pass")), &random_text(length)?)?;
+        }
+        write(&dir.join("value"), &random_text(40)?)?;
+        let exports = target().join("ceremony");
+        fs::create_dir_all(&exports).map_err(|error| cannot("make target/ceremony", &error))?;
+        let export = exports.join(format!("export-{now}"));
+        Ok(Self { dir, bin: target().join("release"), export })
+    }
+
+    fn say(&self, text: &str) {
+        println!("\n# {text}");
+    }
+
+    fn shell(&self, line: &str) -> Command {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new("bash");
+        command
+            .args(["-o", "pipefail", "-c", line])
+            .current_dir(&self.dir)
+            .env("PATH", format!("{}:{path}", self.bin.display()))
+            .env("SESAME_DIR", self.dir.join("site"));
+        command
+    }
+
+    fn run(&self, line: &str) -> Result<(), Failed> {
+        self.run_expecting(0, line)
+    }
+
+    fn run_expecting(&self, code: i32, line: &str) -> Result<(), Failed> {
+        println!("$ {line}");
+        expect_code(line, code, self.shell(&format!("exec 2>&1; {line}")))
+    }
+
+    fn output(&self, line: &str) -> Result<String, Failed> {
+        let output =
+            self.shell(line).output().map_err(|error| cannot(&format!("run {line}"), &error))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn expect_code(line: &str, code: i32, mut command: Command) -> Result<(), Failed> {
+    let status = command.status().map_err(|error| cannot(&format!("run {line}"), &error))?;
+    if status.code() == Some(code) {
+        return Ok(());
+    }
+    Err(Failed(format!("{line}: ended with {status} instead of {code}")))
+}
+
+fn random_text(length: usize) -> Result<String, Failed> {
+    const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = vec![0; length];
+    File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut bytes))
+        .map_err(|error| cannot("read /dev/urandom", &error))?;
+    Ok(bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failed> {
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
+    written.map_err(|error| cannot(&format!("write {}", path.display()), &error))
+}
+
+fn has_machine_id() -> bool {
+    fs::read_to_string("/etc/machine-id").is_ok_and(|text| text.trim().len() == 32)
+}
+
+fn cannot(what: &str, error: &std::io::Error) -> Failed {
+    Failed(format!("cannot {what}: {error}"))
+}

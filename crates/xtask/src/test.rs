@@ -1,0 +1,26 @@
+//! `cargo xtask test`: what CI runs, and nothing else does more.
+
+use crate::prerequisites;
+use crate::step::{Failed, cargo, step};
+
+pub fn run() -> Result<(), Failed> {
+    prerequisites::ensure()?;
+    step("format", cargo(&["fmt", "--all", "--check"]))?;
+    let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    step("lints", cargo(&lints))?;
+    // The tests of the test bed run these binaries.
+    step("binaries", cargo(&["build", "--workspace", "--locked"]))?;
+    step("tests", cargo(&["test", "--workspace", "--locked"]))?;
+    supply_chain()
+}
+
+/// Licences, sources and duplicates; needs cargo-deny, which takes longer to build than we do.
+fn supply_chain() -> Result<(), Failed> {
+    let there = cargo(&["deny", "--version"]).output().is_ok_and(|output| output.status.success());
+    if !there {
+        eprintln!("xtask: left out: cargo deny (cargo install --locked cargo-deny)");
+        return Ok(());
+    }
+    // Advisories need the network; `cargo deny check` without arguments asks for them too.
+    step("supply chain", cargo(&["deny", "check", "bans", "licenses", "sources"]))
+}
