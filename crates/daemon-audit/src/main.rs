@@ -24,6 +24,6 @@ static ALLOCATOR: secret_memory::WipingAllocator = secret_memory::WipingAllocato
 const WORKERS: usize = 40;
 
 fn main() -> ExitCode {
-    let description = Description { daemon: Daemon::Audit, workers: WORKERS };
+    let description = Description { daemon: Daemon::Audit, workers: WORKERS, working_memory: 0 };
     daemon_runtime::run(&description, AuditService::open)
 }

@@ -61,6 +61,19 @@ impl AuditService {
         self.commit.append(draft).map(drop)
     }
 
+    fn record_refusal(&self, refusal: &Refusal, unrecorded: u64) {
+        let mut draft = Draft::new(Operation::PeerRefused, Outcome::Refused)
+            .actor(refusal.recorded().into_actor())
+            .subject("daemon-audit")
+            .detail("reason", refusal.reason.as_str());
+        if unrecorded > 0 {
+            draft = draft.detail("unrecorded", unrecorded.to_string());
+        }
+        if let Err(error) = self.commit.append(draft) {
+            log::warning(format_args!("a refused peer could not be recorded: {error:?}"));
+        }
+    }
+
     fn answer(&self, peer: &Peer, request: AuditRequest<'_>) -> Option<SecretBytes> {
         let reply = match request {
             AuditRequest::Status => handlers::status::handle(self),
@@ -92,16 +105,8 @@ impl Service for AuditService {
     }
 
     fn refused(&self, (): &mut (), refusal: &Refusal) {
-        let Some(unrecorded) = self.refusals.admit() else { return };
-        let mut draft = Draft::new(Operation::PeerRefused, Outcome::Refused)
-            .actor(refusal.recorded().into_actor())
-            .subject("daemon-audit")
-            .detail("reason", refusal.reason.as_str());
-        if unrecorded > 0 {
-            draft = draft.detail("unrecorded", unrecorded.to_string());
-        }
-        if let Err(error) = self.commit.append(draft) {
-            log::warning(format_args!("a refused peer could not be recorded: {error:?}"));
+        if let Some(unrecorded) = self.refusals.admit(refusal) {
+            self.record_refusal(refusal, unrecorded);
         }
     }
 
@@ -131,6 +136,9 @@ impl Lifecycle for AuditService {
     }
 
     fn tick(&self, (): &mut ()) -> Result<(), String> {
+        if let Some((refusal, unrecorded)) = self.refusals.overdue() {
+            self.record_refusal(&refusal, unrecorded);
+        }
         match self.commit.trail().as_ref() {
             // After a failed fsync nobody knows what the disk holds: start again from the disk.
             Some(writer) if writer.is_poisoned() => Err("the disk failed; see above".to_owned()),
@@ -139,6 +147,9 @@ impl Lifecycle for AuditService {
     }
 
     fn stop(&self, (): &mut ()) {
+        if let Some((refusal, unrecorded)) = self.refusals.drain() {
+            self.record_refusal(&refusal, unrecorded);
+        }
         let draft = Draft::new(Operation::DaemonStop, Outcome::Done).subject("daemon-audit");
         let _ = self.commit.append(draft);
     }

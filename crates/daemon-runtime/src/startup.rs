@@ -36,6 +36,8 @@ pub struct Description {
     pub daemon: Daemon,
     /// Number of worker threads.
     pub workers: usize,
+    /// Bytes of secret memory that it maps for a while besides the arena.
+    pub working_memory: usize,
 }
 
 /// What a daemon's service is built from.
@@ -223,7 +225,8 @@ fn start<S: Lifecycle>(
     network::isolate(options.session)?;
     process::lock_down()?;
     let signals = Signals::block()?;
-    secret_memory::init(site.settings.memory.protection, DEFAULT_ARENA_BYTES)?;
+    let protection = site.settings.memory.protection;
+    secret_memory::init(protection, DEFAULT_ARENA_BYTES, description.working_memory)?;
     let identity = Arc::new(load_key(&site.layout, daemon, &peers)?);
     let state = site.layout.state(daemon).to_owned();
     let _lock = lock_state(name, &state)?;
@@ -252,7 +255,10 @@ fn start<S: Lifecycle>(
         filesystem::restrict(&Access { read_write: vec![state], read_only })?;
     }
     let confirmed = server.spawn(&service, description.workers, filesystem::is_denied_here)?;
+    // Under a service manager every thread has filters already; ours must come on top.
+    let mut seccomp_filters = threads::seccomp_filters()?;
     if seccomp == Switch::On {
+        seccomp_filters += 1;
         seccomp::apply_to_every_thread(seccomp::SERVICE)?;
     }
     let confirmed = confirmed + usize::from(filesystem::is_denied_here());
@@ -260,9 +266,11 @@ fn start<S: Lifecycle>(
     if landlock == Switch::On && confirmed < total {
         return Err(StartError::Unconfined { confirmed, total });
     }
-    threads::verify(Expected { seccomp: seccomp == Switch::On, ..Expected::ALL })?;
+    threads::verify(Expected { seccomp_filters, ..Expected::ALL })?;
     posture.settle(Facts {
         seccomp,
+        seccomp_filters,
+        working_memory: description.working_memory as u64,
         landlock,
         landlock_abi: (landlock == Switch::On).then_some(filesystem::ABI),
         landlock_threads: (confirmed, total),

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use site_config::durable::write_atomically;
 use site_config::{ProfileName, UnlockSettings};
 
+/// Tells one boot from another (random(4)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
 /// The wrong tries of every profile.
 pub struct Attempts {
     settings: UnlockSettings,
@@ -36,15 +39,16 @@ struct Tries {
 impl Attempts {
     /// Reads the id of this boot; to be called outside the sandbox.
     pub fn new(settings: UnlockSettings) -> io::Result<Self> {
-        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+        let named = |error| io::Error::other(format!("cannot read {BOOT_ID}: {error}"));
+        let boot_id = fs::read_to_string(BOOT_ID).map_err(named)?.trim().to_owned();
         Ok(Self { settings, boot_id, profiles: BTreeMap::new() })
     }
 
     /// Wrong tries since the last success, and how long until the next may come.
     pub fn standing(&mut self, profile: &ProfileName, file: &Path) -> (u32, Duration) {
-        let now = boot_clock();
         let tries = self.tries(profile, file);
-        let wait = Duration::from_millis(tries.not_before_ms).saturating_sub(now);
+        // Not before: loading the file asks the clock too, and `not_before_ms` may be that moment.
+        let wait = Duration::from_millis(tries.not_before_ms).saturating_sub(boot_clock());
         (tries.failures, wait)
     }
 

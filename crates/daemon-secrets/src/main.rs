@@ -27,7 +27,11 @@ static ALLOCATOR: secret_memory::WipingAllocator = secret_memory::WipingAllocato
 /// A request waits for its entry in the trail, so that many threads share one `fdatasync`.
 const WORKERS: usize = 32;
 
+/// Argon2id's blocks while a factor is tried (one at a time), with room for rounding.
+const WORKING_MEMORY: usize = 20 << 20;
+
 fn main() -> ExitCode {
-    let description = Description { daemon: Daemon::Secrets, workers: WORKERS };
+    let description =
+        Description { daemon: Daemon::Secrets, workers: WORKERS, working_memory: WORKING_MEMORY };
     daemon_runtime::run(&description, SecretsService::open)
 }

@@ -193,6 +193,19 @@ impl SecretsService {
         Ok(())
     }
 
+    fn record_refusal(&self, trail: &mut Trail, refusal: &Refusal, unrecorded: u64) {
+        let mut record = Record::new(Operation::PeerRefused, Outcome::Refused);
+        record.actor = Some(refusal.recorded());
+        record.subject = Some(Daemon::Secrets.as_str().to_owned());
+        record.detail.insert("reason".to_owned(), refusal.reason.as_str().to_owned());
+        if unrecorded > 0 {
+            record.detail.insert("unrecorded".to_owned(), unrecorded.to_string());
+        }
+        if let Err(error) = trail.record(record) {
+            log::warning(format_args!("a refused peer could not be recorded: {error}"));
+        }
+    }
+
     fn answer<'a>(
         &self,
         trail: &mut Trail,
@@ -288,16 +301,8 @@ impl Service for SecretsService {
     }
 
     fn refused(&self, trail: &mut Trail, refusal: &Refusal) {
-        let Some(unrecorded) = self.refusals.admit() else { return };
-        let mut record = Record::new(Operation::PeerRefused, Outcome::Refused);
-        record.actor = Some(refusal.recorded());
-        record.subject = Some(Daemon::Secrets.as_str().to_owned());
-        record.detail.insert("reason".to_owned(), refusal.reason.as_str().to_owned());
-        if unrecorded > 0 {
-            record.detail.insert("unrecorded".to_owned(), unrecorded.to_string());
-        }
-        if let Err(error) = trail.record(record) {
-            log::warning(format_args!("a refused peer could not be recorded: {error}"));
+        if let Some(unrecorded) = self.refusals.admit(refusal) {
+            self.record_refusal(trail, refusal, unrecorded);
         }
     }
 
@@ -354,6 +359,9 @@ impl Lifecycle for SecretsService {
     }
 
     fn tick(&self, trail: &mut Trail) -> Result<(), String> {
+        if let Some((refusal, unrecorded)) = self.refusals.overdue() {
+            self.record_refusal(trail, &refusal, unrecorded);
+        }
         let Some(limit) = self.settings.unlock.auto_lock else { return Ok(()) };
         let idle = boot_clock().as_secs().saturating_sub(self.last_use.load(Ordering::Relaxed));
         if idle >= limit.as_secs() && !self.keyring().is_empty() {
@@ -364,6 +372,9 @@ impl Lifecycle for SecretsService {
 
     fn stop(&self, trail: &mut Trail) {
         self.keyring_mut().clear();
+        if let Some((refusal, unrecorded)) = self.refusals.drain() {
+            self.record_refusal(trail, &refusal, unrecorded);
+        }
         if self.start_is_recorded.load(Ordering::Acquire) {
             let mut record = Record::new(Operation::DaemonStop, Outcome::Done);
             record.subject = Some(Daemon::Secrets.as_str().to_owned());

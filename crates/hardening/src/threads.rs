@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind};
 pub struct ThreadReport {
     /// Threads of the process.
     pub total: usize,
-    /// Threads under a seccomp filter (`Seccomp: 2`).
+    /// Threads under as many seccomp filters as were asked for (`Seccomp_filters`).
     pub seccomp: usize,
     /// Threads that can't gain privileges (`NoNewPrivs: 1`).
     pub no_new_privs: usize,
@@ -22,8 +22,9 @@ pub struct ThreadReport {
 /// What [`verify`] asks of every thread. What a site has switched off by name is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// A seccomp filter.
-    pub seccomp: bool,
+    /// So many seccomp filters: those that were there before (a service manager's), and our own.
+    /// `Seccomp: 2` alone would be satisfied by somebody else's filter.
+    pub seccomp_filters: u32,
     /// `no_new_privs`.
     pub no_new_privs: bool,
     /// Empty sets of capabilities.
@@ -31,8 +32,8 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// The sandbox with nothing switched off.
-    pub const ALL: Self = Self { seccomp: true, no_new_privs: true, no_capabilities: true };
+    /// The sandbox with nothing switched off, and no filter but our own.
+    pub const ALL: Self = Self { seccomp_filters: 1, no_new_privs: true, no_capabilities: true };
 }
 
 /// Why [`verify`] did not confirm the sandbox.
@@ -53,12 +54,21 @@ pub enum ThreadsError {
     Proc(#[from] io::Error),
 }
 
-/// Counts the threads of this process and how each is confined.
+/// Counts the threads of this process and how each is confined; under seccomp counts who has at
+/// least `seccomp_filters`.
 ///
 /// # Errors
 /// When `/proc/self/task` can't be read; under Landlock the caller must have allowed `/proc/self`.
-pub fn report() -> io::Result<ThreadReport> {
-    Ok(count(&threads()?))
+pub fn report(seccomp_filters: u32) -> io::Result<ThreadReport> {
+    Ok(count(&threads()?, seccomp_filters))
+}
+
+/// How many seccomp filters every thread has at least.
+///
+/// # Errors
+/// As for [`report`].
+pub fn seccomp_filters() -> io::Result<u32> {
+    Ok(threads()?.iter().map(|thread| thread.seccomp_filters).min().unwrap_or(0))
 }
 
 /// Checks that every thread has what is `expected`.
@@ -68,7 +78,7 @@ pub fn report() -> io::Result<ThreadReport> {
 pub fn verify(expected: Expected) -> Result<ThreadReport, ThreadsError> {
     let threads = threads()?;
     for thread in &threads {
-        let lacks = if expected.seccomp && !thread.seccomp {
+        let lacks = if thread.seccomp_filters < expected.seccomp_filters {
             "no seccomp filter"
         } else if expected.no_new_privs && !thread.no_new_privs {
             "no no_new_privs"
@@ -80,7 +90,7 @@ pub fn verify(expected: Expected) -> Result<ThreadReport, ThreadsError> {
         let (id, name) = (thread.id.clone(), thread.name.clone());
         return Err(ThreadsError::Unconfined { id, name, lacks });
     }
-    Ok(count(&threads))
+    Ok(count(&threads, expected.seccomp_filters))
 }
 
 /// How many threads this process has.
@@ -91,7 +101,7 @@ pub(crate) fn total() -> io::Result<usize> {
 struct Thread {
     id: String,
     name: String,
-    seccomp: bool,
+    seccomp_filters: u32,
     no_new_privs: bool,
     no_capabilities: bool,
 }
@@ -99,11 +109,14 @@ struct Thread {
 impl Thread {
     fn parse(id: String, status: &str) -> Self {
         let is = |key, value| field(status, key) == Some(value);
+        // Kernels before 5.9 don't count the filters; one there is at least.
+        let counted = field(status, "Seccomp_filters").and_then(|text| text.parse().ok());
+        let seccomp_filters = if is("Seccomp", "2") { counted.unwrap_or(1) } else { 0 };
         let empty = |key| hexadecimal(status, key) == Some(0);
         Self {
             id,
             name: field(status, "Name").unwrap_or("?").to_owned(),
-            seccomp: is("Seccomp", "2"),
+            seccomp_filters,
             no_new_privs: is("NoNewPrivs", "1"),
             no_capabilities: ["CapEff", "CapPrm", "CapInh", "CapAmb"].into_iter().all(empty),
         }
@@ -127,13 +140,13 @@ fn threads() -> io::Result<Vec<Thread>> {
     Ok(threads)
 }
 
-fn count(threads: &[Thread]) -> ThreadReport {
-    let count = |has: fn(&Thread) -> bool| threads.iter().filter(|thread| has(thread)).count();
+fn count(threads: &[Thread], filters: u32) -> ThreadReport {
+    let count = |has: &dyn Fn(&Thread) -> bool| threads.iter().filter(|thread| has(thread)).count();
     ThreadReport {
         total: threads.len(),
-        seccomp: count(|thread| thread.seccomp),
-        no_new_privs: count(|thread| thread.no_new_privs),
-        no_capabilities: count(|thread| thread.no_capabilities),
+        seccomp: count(&|thread| thread.seccomp_filters >= filters.max(1)),
+        no_new_privs: count(&|thread| thread.no_new_privs),
+        no_capabilities: count(&|thread| thread.no_capabilities),
     }
 }
 
@@ -161,19 +174,28 @@ mod tests {
         let confined = Thread::parse("7".into(), CONFINED);
         assert_eq!(confined.name, "worker");
         let all = ThreadReport { total: 1, seccomp: 1, no_new_privs: 1, no_capabilities: 1 };
-        assert_eq!(count(&[confined]), all);
+        assert_eq!(count(&[confined], 1), all);
 
         let other = CONFINED
             .replace("Seccomp:\t2", "Seccomp:\t0")
             .replace("NoNewPrivs:\t1", "NoNewPrivs:\t0")
             .replace("CapPrm:\t0000000000000000", "CapPrm:\t0000000000000400");
         let none = ThreadReport { total: 1, seccomp: 0, no_new_privs: 0, no_capabilities: 0 };
-        assert_eq!(count(&[Thread::parse("8".into(), &other)]), none);
+        assert_eq!(count(&[Thread::parse("8".into(), &other)], 1), none);
     }
 
     #[test]
     fn what_the_kernel_does_not_say_counts_as_missing() {
         let none = ThreadReport { total: 1, seccomp: 0, no_new_privs: 0, no_capabilities: 0 };
-        assert_eq!(count(&[Thread::parse("9".into(), "Name:\tx\n")]), none);
+        assert_eq!(count(&[Thread::parse("9".into(), "Name:\tx\n")], 1), none);
+    }
+
+    /// A service manager's filter is on every thread before ours: `Seccomp: 2` proves nothing then.
+    #[test]
+    fn somebody_elses_filter_is_not_ours() {
+        let status = "Name:\tx\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\nCapEff:\t0\n";
+        let thread = || [Thread::parse("7".into(), status)];
+        assert_eq!(count(&thread(), 1).seccomp, 1);
+        assert_eq!(count(&thread(), 2).seccomp, 0);
     }
 }

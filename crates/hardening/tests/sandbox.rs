@@ -100,7 +100,7 @@ fn as_a_daemon(world: &World, serve: fn(usize, &Path, &Target) -> Vec<String>) {
     let access = world.access();
     network::isolate(false).unwrap();
     process::lock_down().unwrap();
-    secret_memory::init(secret_memory::Policy::Prefer, 1 << 16).unwrap();
+    secret_memory::init(secret_memory::Policy::Prefer, 1 << 16, 0).unwrap();
     let address = world.own.path().join("socket");
     let listener = UnixListener::bind(&address).unwrap();
     restrict(&access).unwrap();
@@ -143,6 +143,8 @@ fn as_a_daemon(world: &World, serve: fn(usize, &Path, &Target) -> Vec<String>) {
     peer.set_nonblocking(true).unwrap();
 
     let facts = Facts {
+        seccomp_filters: 1,
+        working_memory: 0,
         seccomp: Switch::On,
         landlock: Switch::On,
         landlock_abi: Some(ABI),
@@ -306,9 +308,9 @@ fn the_posture_can_be_read_after_the_kernel_dropped_its_caches() {
         let Ok(mut drop_caches) = drop_caches else { return };
         let held = forked(|| {
             restrict(&world.access()).unwrap();
-            threads::report().unwrap();
+            threads::report(1).unwrap();
             drop_caches.write_all(b"2").unwrap();
-            threads::report().unwrap();
+            threads::report(1).unwrap();
             work(world.own.path(), 0);
         });
         assert!(held);
@@ -319,6 +321,8 @@ fn the_posture_can_be_read_after_the_kernel_dropped_its_caches() {
 fn the_posture_of_an_unconfined_process_does_not_hold() {
     alone("the_posture_of_an_unconfined_process_does_not_hold", || {
         let facts = Facts {
+            seccomp_filters: 1,
+            working_memory: 0,
             seccomp: Switch::On,
             landlock: Switch::Off,
             landlock_abi: None,

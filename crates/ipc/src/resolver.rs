@@ -5,7 +5,7 @@ use blake2::Blake2s256;
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use secret_memory::Secret;
+use secret_memory::{Secret, with_clean_stack};
 use sha2::{Digest, Sha256};
 use snow::Error;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
@@ -67,7 +67,7 @@ impl X25519 {
 
 /// The public key of a private one (RFC 7748; clamping happens inside).
 pub(crate) fn public_key(private: &Secret<32>) -> [u8; 32] {
-    PublicKey::from(&StaticSecret::from(*private.expose())).to_bytes()
+    with_clean_stack(|| PublicKey::from(&StaticSecret::from(*private.expose())).to_bytes())
 }
 
 impl Dh for X25519 {

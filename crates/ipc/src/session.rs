@@ -1,6 +1,6 @@
 //! The Noise IK handshake (one message each way) and the encrypted frames that follow.
 
-use secret_memory::SecretBytes;
+use secret_memory::{SecretBytes, with_clean_stack};
 use snow::{Builder, HandshakeState, TransportState};
 
 use crate::frame::{self, MAX_FRAME_BYTES};
@@ -55,16 +55,18 @@ impl Initiator {
         identity: &Identity,
         server: &[u8; 32],
     ) -> Result<(Self, [u8; REQUEST_BYTES]), SessionError> {
-        let prologue = suite.preamble();
-        let mut state = builder(suite, identity, &prologue)
-            .and_then(|builder| builder.remote_public_key(server).ok())
-            .and_then(|builder| builder.build_initiator().ok())
-            .ok_or(SessionError::Handshake)?;
-        let mut request = [0; REQUEST_BYTES];
-        match state.write_message(&[], &mut request) {
-            Ok(REQUEST_BYTES) => Ok((Self(state), request)),
-            _ => Err(SessionError::Handshake),
-        }
+        with_clean_stack(|| {
+            let prologue = suite.preamble();
+            let mut state = builder(suite, identity, &prologue)
+                .and_then(|builder| builder.remote_public_key(server).ok())
+                .and_then(|builder| builder.build_initiator().ok())
+                .ok_or(SessionError::Handshake)?;
+            let mut request = [0; REQUEST_BYTES];
+            match state.write_message(&[], &mut request) {
+                Ok(REQUEST_BYTES) => Ok((Self(state), request)),
+                _ => Err(SessionError::Handshake),
+            }
+        })
     }
 
     /// Checks the server's response.
@@ -72,8 +74,10 @@ impl Initiator {
     /// # Errors
     /// [`SessionError::Handshake`].
     pub fn finish(mut self, response: &[u8; RESPONSE_BYTES]) -> Result<Session, SessionError> {
-        self.0.read_message(response, &mut []).map_err(|_| SessionError::Handshake)?;
-        Session::new(self.0)
+        with_clean_stack(|| {
+            self.0.read_message(response, &mut []).map_err(|_| SessionError::Handshake)?;
+            Session::new(self.0)
+        })
     }
 }
 
@@ -96,16 +100,18 @@ impl Responder {
         identity: &Identity,
         request: &[u8; REQUEST_BYTES],
     ) -> Result<Self, SessionError> {
-        let prologue = suite.preamble();
-        let mut state = builder(suite, identity, &prologue)
-            .and_then(|builder| builder.build_responder().ok())
-            .ok_or(SessionError::Handshake)?;
-        state.read_message(request, &mut []).map_err(|_| SessionError::Handshake)?;
-        let client = state
-            .get_remote_static()
-            .and_then(|key| <[u8; 32]>::try_from(key).ok())
-            .ok_or(SessionError::Handshake)?;
-        Ok(Self { state, client })
+        with_clean_stack(|| {
+            let prologue = suite.preamble();
+            let mut state = builder(suite, identity, &prologue)
+                .and_then(|builder| builder.build_responder().ok())
+                .ok_or(SessionError::Handshake)?;
+            state.read_message(request, &mut []).map_err(|_| SessionError::Handshake)?;
+            let client = state
+                .get_remote_static()
+                .and_then(|key| <[u8; 32]>::try_from(key).ok())
+                .ok_or(SessionError::Handshake)?;
+            Ok(Self { state, client })
+        })
     }
 
     /// Accepts the client: the response to send, and the session.
@@ -113,11 +119,13 @@ impl Responder {
     /// # Errors
     /// [`SessionError::Handshake`].
     pub fn accept(mut self) -> Result<(Session, [u8; RESPONSE_BYTES]), SessionError> {
-        let mut response = [0; RESPONSE_BYTES];
-        match self.state.write_message(&[], &mut response) {
-            Ok(RESPONSE_BYTES) => Ok((Session::new(self.state)?, response)),
-            _ => Err(SessionError::Handshake),
-        }
+        with_clean_stack(|| {
+            let mut response = [0; RESPONSE_BYTES];
+            match self.state.write_message(&[], &mut response) {
+                Ok(RESPONSE_BYTES) => Ok((Session::new(self.state)?, response)),
+                _ => Err(SessionError::Handshake),
+            }
+        })
     }
 }
 
@@ -135,6 +143,18 @@ impl Session {
     /// # Errors
     /// [`SessionError::TooLarge`]; nothing was appended and the session is as before.
     pub fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), SessionError> {
+        with_clean_stack(|| self.seal_chunks(plaintext, out))
+    }
+
+    /// Decrypts the content of one frame into secret memory.
+    ///
+    /// # Errors
+    /// [`SessionError::Decrypt`] or [`SessionError::OutOfMemory`]; the session is over.
+    pub fn open(&mut self, frame: &[u8]) -> Result<SecretBytes, SessionError> {
+        with_clean_stack(|| self.open_chunks(frame))
+    }
+
+    fn seal_chunks(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), SessionError> {
         let chunks = plaintext.len().div_ceil(CHUNK_BYTES).max(1);
         let len = plaintext.len() + chunks * TAG_BYTES;
         if len > MAX_FRAME_BYTES {
@@ -151,11 +171,7 @@ impl Session {
         Ok(())
     }
 
-    /// Decrypts the content of one frame into secret memory.
-    ///
-    /// # Errors
-    /// [`SessionError::Decrypt`] or [`SessionError::OutOfMemory`]; the session is over.
-    pub fn open(&mut self, frame: &[u8]) -> Result<SecretBytes, SessionError> {
+    fn open_chunks(&mut self, frame: &[u8]) -> Result<SecretBytes, SessionError> {
         let mut plaintext =
             SecretBytes::zeroed(frame.len()).map_err(|_| SessionError::OutOfMemory)?;
         let mut len = 0;

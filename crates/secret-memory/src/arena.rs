@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::buddy::Buddy;
-use crate::mapping::{Backing, Mapping};
+use crate::mapping::{Backing, Mapping, check_locked_memory_limit};
 use crate::policy::{DEFAULT_ARENA_BYTES, InitError, Policy};
 
 static ARENA: OnceLock<Arena> = OnceLock::new();
@@ -26,12 +26,16 @@ pub struct Usage {
 
 /// Maps the arena of `bytes` (rounded up to a power of two) as `policy` says.
 ///
+/// `working_bytes` is what the process will map besides, for a while, in a
+/// [`SecretSlice`](crate::SecretSlice): with [`Policy::Require`] it must fit into `RLIMIT_MEMLOCK`
+/// together with the arena, so that a process that starts can also do its work.
+///
 /// To be called once, before the first secret exists. A process that allocates a secret without it
 /// gets [`Policy::Prefer`] and [`DEFAULT_ARENA_BYTES`].
 ///
 /// # Errors
 /// [`InitError`]; nothing was mapped then.
-pub fn init(policy: Policy, bytes: usize) -> Result<Backing, InitError> {
+pub fn init(policy: Policy, bytes: usize, working_bytes: usize) -> Result<Backing, InitError> {
     let mut fresh = false;
     if ARENA.get().is_none() {
         let arena = Arena::new(policy, bytes)?;
@@ -40,6 +44,9 @@ pub fn init(policy: Policy, bytes: usize) -> Result<Backing, InitError> {
     let arena = arena();
     if !fresh && policy == Policy::Require && arena.mapping.backing != Backing::MemfdSecret {
         return Err(InitError::TooLate);
+    }
+    if policy == Policy::Require {
+        check_locked_memory_limit(arena.mapping.len.saturating_add(working_bytes))?;
     }
     Ok(arena.mapping.backing)
 }

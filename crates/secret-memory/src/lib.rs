@@ -8,7 +8,8 @@
 //! - [`init`] chooses the [`Policy`] once, before the first secret exists.
 //! - [`Secret`] holds a key of fixed size, [`SecretBytes`] a buffer that grows.
 //! - [`c_allocator`] hands the same arena to C libraries (SQLite, OpenSSL).
-//! - [`WipingAllocator`] wipes what ordinary heap memory a library frees behind our back.
+//! - [`WipingAllocator`] wipes what ordinary heap memory a library frees behind our back, and
+//!   [`with_clean_stack`] what it leaves on the stack.
 //!
 //! None of the types implements `Clone`, `Display` or `Serialize`; `Debug` prints sizes only.
 //! This crate is one of the three places where `unsafe` is allowed.
@@ -18,6 +19,7 @@ mod arena;
 mod buddy;
 mod bytes;
 pub mod c_allocator;
+mod clean_stack;
 mod mapping;
 mod policy;
 mod slice;
@@ -25,6 +27,7 @@ mod slice;
 pub use allocator::WipingAllocator;
 pub use arena::{Usage, backing, init, usage};
 pub use bytes::{OutOfSecretMemory, Secret, SecretBytes};
+pub use clean_stack::with_clean_stack;
 pub use mapping::{Backing, probe_memfd_secret};
 pub use policy::{DEFAULT_ARENA_BYTES, InitError, ParsePolicyError, Policy, UNAVAILABLE};
 pub use slice::SecretSlice;

@@ -173,6 +173,15 @@ fn refusal(needed: usize, source: io::Error) -> InitError {
     InitError::Unavailable { source }
 }
 
+/// Whether so many bytes may be locked at once.
+pub(crate) fn check_locked_memory_limit(needed: usize) -> Result<(), InitError> {
+    let limit = locked_memory_limit();
+    if limit < needed as u64 {
+        return Err(InitError::LockedMemoryLimit { needed, limit });
+    }
+    Ok(())
+}
+
 fn locked_memory_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit(2) writes one rlimit, and `limit` is one.

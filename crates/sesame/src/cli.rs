@@ -189,6 +189,10 @@ pub enum Secret {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Exit codes: those of the program; 126 when it can't be started, 127 when it \
+                        isn't there, and those of `sesame --help` when it was not run."
+)]
 pub struct Run {
     /// The profile [default: the default profile]
     #[arg(long)]

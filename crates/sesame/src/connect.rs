@@ -26,7 +26,7 @@ impl Context {
     /// Loads configuration and policy; a contradiction ends every command here.
     pub fn load(dir: Option<PathBuf>) -> Result<Self, Failure> {
         let site = Site::load(Layout::choose(dir)?)?;
-        secret_memory::init(site.settings.memory.protection, ARENA_BYTES)
+        secret_memory::init(site.settings.memory.protection, ARENA_BYTES, 0)
             .map_err(|error| Failure::new(Code::BELOW_FLOOR, error.to_string()))?;
         Ok(Self { site })
     }

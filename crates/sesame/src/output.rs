@@ -1,5 +1,6 @@
 //! What is printed: text for a person, or one JSON object with `--json`.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -56,11 +57,16 @@ impl Output {
                 "message": message,
                 "retry_after_seconds": retry_after_seconds,
             }});
-            eprintln!("{error}");
+            Self::complaint(format_args!("{error}"));
         } else {
-            eprintln!("sesame: {message}");
+            Self::complaint(format_args!("sesame: {message}"));
         }
         ExitCode::from(code.number)
+    }
+
+    /// A line on standard error; the exit code speaks for itself when nobody reads it.
+    fn complaint(line: fmt::Arguments<'_>) {
+        let _ = writeln!(io::stderr().lock(), "{line}");
     }
 
     /// A word in green, yellow or red where colour is wanted.

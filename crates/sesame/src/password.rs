@@ -2,11 +2,15 @@
 //! Never from the command line or the environment. They exist in secret memory only.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use clap::Args;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signalfd::SignalFd;
 use nix::sys::termios::{
     LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr,
 };
@@ -52,6 +56,11 @@ impl PasswordSource {
 
     fn elsewhere(&self) -> Result<Option<SecretBytes>, Failure> {
         if self.password_stdin {
+            if io::stdin().is_terminal() {
+                let text = "standard input is a terminal, which would show the password; leave \
+                            --password-stdin out to be asked for it";
+                return Err(Failure::new(Code::USAGE, text));
+            }
             let mut stdin =
                 File::from(io::stdin().as_fd().try_clone_to_owned().map_err(unreadable)?);
             return SecretBytes::read_from(&mut stdin, MAX_PASSWORD_BYTES)
@@ -97,29 +106,41 @@ pub fn prompt_hidden(prompt: &str) -> Result<SecretBytes, Failure> {
     })?;
     let quiet = Quiet::new(&terminal).map_err(unreadable)?;
     terminal.write_all(prompt.as_bytes()).map_err(unreadable)?;
-    let entered = read_line(&mut terminal);
+    let entered = read_line(&mut terminal, &quiet);
     drop(quiet);
     let _ = terminal.write_all(b"\n");
     entered
 }
 
 /// Reads keys one by one: the line never exists in the terminal's own buffer.
-fn read_line(terminal: &mut File) -> Result<SecretBytes, Failure> {
+fn read_line(terminal: &mut File, quiet: &Quiet) -> Result<SecretBytes, Failure> {
     let cancelled = || Failure::new(Code::CANCELLED, "cancelled; nothing was done");
     let mut line = SecretBytes::new();
+    let mut too_long = false;
     loop {
         let mut key = [0];
-        if terminal.read(&mut key).map_err(unreadable)? == 0 {
+        if !quiet.wait_for_key().map_err(unreadable)?
+            || terminal.read(&mut key).map_err(unreadable)? == 0
+        {
             return Err(cancelled());
         }
         match key[0] {
+            b'\r' | b'\n' if too_long => {
+                let text =
+                    format!("at most {MAX_PASSWORD_BYTES} bytes can be typed; nothing was done");
+                return Err(Failure::new(Code::INVALID, text));
+            }
             b'\r' | b'\n' => return Ok(line),
             0x03 => return Err(cancelled()),                    // ^C
             0x04 if line.is_empty() => return Err(cancelled()), // ^D
-            0x15 => line.clear(),                               // ^U
+            0x15 => {
+                line.clear(); // ^U
+                too_long = false;
+            }
             0x08 | 0x7f => erase_character(&mut line),
             byte if line.len() < MAX_PASSWORD_BYTES => line.extend_from_slice(&[byte])?,
-            _ => {}
+            // Cut in silence, it would be another password than the one that was typed.
+            _ => too_long = true,
         }
     }
 }
@@ -136,26 +157,50 @@ fn erase_character(line: &mut SecretBytes) {
 struct Quiet {
     terminal: File,
     before: Termios,
+    /// Readable when a signal came that ends this program. It stays pending, and does so once the
+    /// terminal is as before.
+    ended: SignalFd,
+    mask_before: SigSet,
 }
 
 impl Quiet {
     fn new(terminal: &File) -> io::Result<Self> {
         let terminal = terminal.try_clone()?;
         let before = tcgetattr(&terminal)?;
-        let mut quiet = before.clone();
-        quiet
+        let ending = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
+        let ending = SigSet::from_iter(ending);
+        let ended = SignalFd::new(&ending)?;
+        let mask_before = ending.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let mut flags = before.clone();
+        let quiet = Self { terminal, before, ended, mask_before };
+        flags
             .local_flags
             .remove(LocalFlags::ECHO | LocalFlags::ECHONL | LocalFlags::ICANON | LocalFlags::ISIG);
-        quiet.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
-        quiet.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
-        tcsetattr(&terminal, SetArg::TCSAFLUSH, &quiet)?;
-        Ok(Self { terminal, before })
+        flags.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
+        flags.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
+        tcsetattr(&quiet.terminal, SetArg::TCSAFLUSH, &flags)?;
+        Ok(quiet)
+    }
+
+    /// Whether there is a key to read; if not, this program was told to end.
+    fn wait_for_key(&self) -> io::Result<bool> {
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut fds = [readable(self.terminal.as_fd()), readable(self.ended.as_fd())];
+        loop {
+            match poll(&mut fds, PollTimeout::NONE) {
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => return Ok(!fds[1].any().unwrap_or(false)),
+            }
+        }
     }
 }
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        let _ = tcsetattr(&self.terminal, SetArg::TCSANOW, &self.before);
+        // What was pasted behind the line is no command for the shell: forget it.
+        let _ = tcsetattr(&self.terminal, SetArg::TCSAFLUSH, &self.before);
+        let _ = self.mask_before.thread_set_mask();
     }
 }
 

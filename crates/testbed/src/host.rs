@@ -27,6 +27,7 @@ pub struct HostBuilder {
     users: Users,
     config: String,
     parent: Option<PathBuf>,
+    wrapper: Option<&'static str>,
 }
 
 /// A provisioned host. Its daemons end, and its directory goes away, when it is dropped.
@@ -38,6 +39,7 @@ pub struct Host {
     /// The test's own key: an operator called `tester`, with the test's own uid.
     pub tester: Identity,
     peers: Peers,
+    wrapper: Option<&'static str>,
     daemons: [Option<Child>; 2],
     dir: TempDir,
 }
@@ -61,6 +63,13 @@ impl HostBuilder {
     #[must_use]
     pub fn below(mut self, parent: &Path) -> Self {
         self.parent = Some(parent.to_owned());
+        self
+    }
+
+    /// With every daemon started by this binary of the workspace, which gets its command line.
+    #[must_use]
+    pub fn wrapped_in(mut self, wrapper: &'static str) -> Self {
+        self.wrapper = Some(wrapper);
         self
     }
 
@@ -111,7 +120,8 @@ impl HostBuilder {
         add("tester", Role::Operator, Uid::effective().as_raw(), &tester);
         let peers = Peers::new(peers).expect("sound peers");
         fs::write(layout.peers_file(), peers.render()).expect("peers.toml");
-        Host { users, layout, tester, peers, daemons: [None, None], dir }
+        let wrapper = self.wrapper;
+        Host { users, layout, tester, peers, wrapper, daemons: [None, None], dir }
     }
 }
 
@@ -127,7 +137,8 @@ impl Host {
     /// A host with different users where that is possible, and the default configuration.
     #[must_use]
     pub fn builder() -> HostBuilder {
-        HostBuilder { users: Users::available(), config: String::new(), parent: None }
+        let users = Users::available();
+        HostBuilder { users, config: String::new(), parent: None, wrapper: None }
     }
 
     /// Provisioned, with both daemons ready.
@@ -223,7 +234,12 @@ impl Host {
             Daemon::Audit => self.users.audit,
             Daemon::Secrets => self.users.secrets,
         };
-        let mut command = Command::new(binary(daemon.as_str()));
+        let program = binary(daemon.as_str());
+        let mut command = match self.wrapper {
+            Some(wrapper) => Command::new(binary(wrapper)),
+            None => Command::new(&program),
+        };
+        command.args(self.wrapper.map(|_| &program));
         command.arg("--dir").arg(self.dir()).env_clear().current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::null());
         if uid != Uid::effective().as_raw() {

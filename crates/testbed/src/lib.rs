@@ -6,11 +6,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ask;
 mod command;
 mod host;
+pub mod hunt;
 pub mod memory;
+pub mod mounted;
 pub mod terminal;
+mod trail;
 mod users;
+pub mod wire;
 
 pub use command::{Outcome, Sesame};
 pub use host::{Host, HostBuilder, PASSWORD};

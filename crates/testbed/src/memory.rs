@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use memchr::memmem::Finder;
+
 /// A mapping of a process, from `/proc/PID/maps`.
 #[derive(Clone, Debug)]
 pub struct Mapping {
@@ -55,43 +57,44 @@ fn parse(line: &str) -> Option<Mapping> {
 /// # Errors
 /// What opening `/proc/PID/mem` reported.
 pub fn search(pid: i32, needle: &[u8]) -> io::Result<(Vec<Hit>, u64)> {
+    let (mut hits, seen) = search_all(pid, &[needle])?;
+    Ok((hits.pop().unwrap_or_default(), seen))
+}
+
+/// As [`search`], for several needles in one pass; the hits stand in the order of the needles.
+///
+/// # Errors
+/// What opening `/proc/PID/mem` reported.
+pub fn search_all<N: AsRef<[u8]>>(pid: i32, needles: &[N]) -> io::Result<(Vec<Vec<Hit>>, u64)> {
     const CHUNK: usize = 1 << 20;
+    let finders: Vec<_> = needles.iter().map(|needle| Finder::new(needle.as_ref())).collect();
+    // Chunks overlap by this much, so that a needle across two of them is found.
+    let overlap = needles.iter().map(|needle| needle.as_ref().len()).max().unwrap_or(0);
     let memory = File::open(format!("/proc/{pid}/mem"))?;
-    let mut hits = Vec::new();
+    let mut hits = vec![Vec::new(); needles.len()];
     let mut seen = 0;
-    let mut chunk = vec![0; CHUNK + needle.len()];
+    let mut chunk = vec![0; CHUNK + overlap];
     for mapping in mappings(pid)?.iter().filter(|mapping| mapping.readable) {
         let mut at = mapping.start;
         while at < mapping.end {
-            let want = usize::try_from(mapping.end - at).unwrap_or(CHUNK).min(chunk.len());
-            match memory.read_at(&mut chunk[..want], at) {
-                Ok(0) | Err(_) => at += 4096,
-                Ok(read) => {
-                    let found = find_all(&chunk[..read], needle);
-                    hits.extend(found.map(|offset| Hit {
-                        address: at + offset as u64,
-                        mapping: mapping.name.clone(),
-                    }));
-                    seen += read as u64;
-                    // Overlap, so that a needle across two chunks is found.
-                    let step = if read == want
-                        && want > needle.len()
-                        && at + (read as u64) < mapping.end
-                    {
-                        read - needle.len()
-                    } else {
-                        read
-                    };
-                    at += step.max(1) as u64;
+            let left = usize::try_from(mapping.end - at).unwrap_or(usize::MAX);
+            let want = left.min(chunk.len());
+            let read = match memory.read_at(&mut chunk[..want], at) {
+                Ok(0) | Err(_) => {
+                    at += 4096;
+                    continue;
                 }
+                Ok(read) => read,
+            };
+            for (finder, hits) in finders.iter().zip(&mut hits) {
+                let found = finder.find_iter(&chunk[..read]).map(|offset| at + offset as u64);
+                let hit = |address| Hit { address, mapping: mapping.name.clone() };
+                hits.extend(found.map(hit));
             }
+            let step = if read == want && want < left { read - overlap } else { read };
+            seen += step as u64;
+            at += step as u64;
         }
     }
     Ok((hits, seen))
-}
-
-fn find_all<'a>(haystack: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-    haystack.windows(needle.len()).enumerate().filter_map(move |(offset, window)| {
-        (window[0] == needle[0] && window == needle).then_some(offset)
-    })
 }

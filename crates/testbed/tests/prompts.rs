@@ -208,7 +208,7 @@ fn a_killed_prompt_gives_the_terminal_back() {
         terminal.expect_prompt("Password for the default profile: ");
         let pid = i32::try_from(terminal.pid()).expect("a process id");
         kill(nix::unistd::Pid::from_raw(pid), signal).expect("it waits");
-        terminal.finish();
+        assert_eq!(terminal.finish(), -1, "{signal} ends it as it ends any program");
         assert!(terminal.echoes(), "{signal}");
     }
 }

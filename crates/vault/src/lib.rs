@@ -17,7 +17,6 @@
 //! drops the POSIX locks that the exclusion consists of.
 #![deny(unsafe_code)]
 
-mod clean_stack;
 mod connection;
 mod create;
 mod error;

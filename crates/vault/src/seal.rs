@@ -2,9 +2,8 @@
 
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, Nonce};
-use secret_memory::{OutOfSecretMemory, Secret, SecretBytes};
+use secret_memory::{OutOfSecretMemory, Secret, SecretBytes, with_clean_stack};
 
-use crate::clean_stack::with_clean_stack;
 use crate::keys::Context;
 
 /// Bytes of a nonce: 96 random bits, so that 2^32 values under one key stay safe (SP 800-38D, 8.3).

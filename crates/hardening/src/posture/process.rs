@@ -19,6 +19,10 @@ const OFF: &str = "off by configuration";
 pub struct Facts {
     /// Whether the configuration asks for seccomp.
     pub seccomp: Switch,
+    /// Filters that every thread must have: our own, and those that were there before.
+    pub seccomp_filters: u32,
+    /// Bytes of secret memory that the daemon maps for a while besides what it holds all the time.
+    pub working_memory: u64,
     /// Whether the configuration asks for Landlock.
     pub landlock: Switch,
     /// The ABI that [`crate::filesystem::restrict`] enforced ([`ABI`]), if it was called.
@@ -43,11 +47,11 @@ pub enum Switch {
 /// and no system call that [`crate::seccomp::SERVICE`] lacks.
 #[must_use]
 pub fn process(name: &str, facts: &Facts) -> Vec<Check> {
-    let threads = threads::report().ok();
+    let threads = threads::report(facts.seccomp_filters).ok();
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let findings = [
         secret_memory(secret_memory::backing()).in_the_floor(),
-        locked_memory(&status),
+        locked_memory(&status, facts.working_memory),
         seccomp(facts, threads).in_the_floor(),
         no_new_privs(threads).in_the_floor(),
         landlock(facts, threads).in_the_floor(),
@@ -68,17 +72,25 @@ fn secret_memory(backing: Backing) -> Finding {
     Finding::new("secret-memory", pass_or_fail(backing == Backing::MemfdSecret), found)
 }
 
-fn locked_memory(status: &str) -> Finding {
+fn locked_memory(status: &str, working_memory: u64) -> Finding {
     let locked = field(status, "VmLck").and_then(|value| value.split(' ').next()?.parse().ok());
-    let limit = match getrlimit(Resource::RLIMIT_MEMLOCK) {
-        Ok((nix::libc::RLIM_INFINITY, _)) => "without a limit".to_owned(),
-        Ok((bytes, _)) => format!("of {} kB allowed", bytes / 1024),
-        Err(_) => "of an unknown limit".to_owned(),
+    let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft);
+    let allowed = match limit {
+        nix::libc::RLIM_INFINITY => "without a limit".to_owned(),
+        bytes => format!("of {} kB allowed", bytes / 1024),
     };
     match locked {
-        Some(0_u64) => Finding::new("locked-memory", Status::Warn, format!("nothing, {limit}")),
+        Some(0_u64) => Finding::new("locked-memory", Status::Warn, format!("nothing, {allowed}")),
+        Some(kilobytes) if limit < kilobytes * 1024 + working_memory => {
+            let needed = working_memory / 1024;
+            let text = format!(
+                "{kilobytes} kB, {allowed}: {needed} kB more, for a while at each unlock, lie in \
+                 ordinary memory; raise LimitMEMLOCK to 64M"
+            );
+            Finding::new("locked-memory", Status::Warn, text)
+        }
         Some(kilobytes) => {
-            Finding::new("locked-memory", Status::Pass, format!("{kilobytes} kB, {limit}"))
+            Finding::new("locked-memory", Status::Pass, format!("{kilobytes} kB, {allowed}"))
         }
         None => Finding::new("locked-memory", Status::Warn, "can't be read"),
     }
@@ -183,6 +195,8 @@ mod tests {
     const FOUR: ThreadReport =
         ThreadReport { total: 4, seccomp: 4, no_new_privs: 4, no_capabilities: 4 };
     const ON: Facts = Facts {
+        seccomp_filters: 1,
+        working_memory: 0,
         seccomp: Switch::On,
         landlock: Switch::On,
         landlock_abi: Some(ABI),

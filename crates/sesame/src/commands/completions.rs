@@ -13,7 +13,11 @@ use crate::output::Output;
 pub fn shell(output: &Output, shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), "sesame", &mut script);
-    output.bytes(&script)
+    if !output.is_json() {
+        return output.bytes(&script);
+    }
+    let script = String::from_utf8_lossy(&script);
+    output.result("", json!({ "shell": shell.to_string(), "script": script }))
 }
 
 pub fn man(output: &Output, directory: &Path) -> Result<(), Failure> {

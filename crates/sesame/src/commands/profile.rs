@@ -5,14 +5,14 @@ use serde_json::json;
 
 use crate::cli::Profile;
 use crate::commands::status::{profile_json, profile_line};
-use crate::connect::Context;
+use crate::connect::{Context, SecretsClient};
 use crate::exit::Failure;
 use crate::output::Output;
 
 pub fn run(context: &Context, output: &Output, command: Profile) -> Result<(), Failure> {
     let mut client = context.secrets()?;
     let (name, request, done) = match &command {
-        Profile::List => return list(context, output),
+        Profile::List => return list(&mut client, output),
         Profile::Create { name, password } => {
             let password = password.ask_new(&format!("New password for profile {name}: "))?;
             let request =
@@ -35,8 +35,8 @@ pub fn run(context: &Context, output: &Output, command: Profile) -> Result<(), F
     output.result(&format!("Profile {name} is {done}.\n"), json!({ "profile": name, "is": done }))
 }
 
-fn list(context: &Context, output: &Output) -> Result<(), Failure> {
-    let profiles = context.secrets()?.call(&SecretsRequest::Status, |reply| match reply {
+fn list(client: &mut SecretsClient, output: &Output) -> Result<(), Failure> {
+    let profiles = client.call(&SecretsRequest::Status, |reply| match reply {
         SecretsReply::Status(status) => Some(status.profiles),
         _ => None,
     })?;

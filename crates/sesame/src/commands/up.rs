@@ -44,12 +44,13 @@ pub fn run(context: &Context, output: &Output) -> Result<(), Failure> {
     output.result(&text, json!({ "started": started }))
 }
 
-/// Secret memory counts as locked memory; a session may usually raise the limit to its hard value.
+/// Secret memory counts as locked memory: as the units do, ask for 64 MiB. Without the privilege to
+/// raise the hard limit the soft one goes as far as it may.
 fn raise_locked_memory_limit() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK)
-        && soft < hard
-    {
-        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard);
+    const WANTED: u64 = 64 << 20;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK) else { return };
+    if soft < WANTED && setrlimit(Resource::RLIMIT_MEMLOCK, WANTED, hard.max(WANTED)).is_err() {
+        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, hard.min(WANTED).max(soft), hard);
     }
 }
 

@@ -10,7 +10,7 @@ use vault::{Context, Keys, Vault, VaultError};
 
 /// Sets the process up as a daemon does. Large, since tests share the arena in parallel.
 pub fn setup() {
-    secret_memory::init(Policy::Prefer, 64 << 20).unwrap();
+    secret_memory::init(Policy::Prefer, 64 << 20, 0).unwrap();
     vault::install_allocators().unwrap();
 }
 

@@ -1,8 +1,8 @@
 //! Wiping the stack that a cipher used.
 
-/// How deep the ciphers here go, in bytes, with a margin. An AES-256 key schedule is 240 bytes, but
+/// How deep ciphers and curves go, in bytes, with a margin. An AES-256 key schedule is 240 bytes, but
 /// with wide vector registers each round key is there four times, and unoptimised code moves it all
-/// around several times. `tests/memory.rs` finds what a smaller number leaves.
+/// around several times. The vault's `tests/memory.rs` finds what a smaller number leaves.
 const DEPTH: usize = 16 << 10;
 
 /// Runs `work` and then overwrites the stack below this frame.
@@ -10,7 +10,7 @@ const DEPTH: usize = 16 << 10;
 /// Types that wipe themselves on drop wipe the place they died in, not the places they were moved
 /// from on their way there.
 #[inline(never)]
-pub(crate) fn with_clean_stack<T>(work: impl FnOnce() -> T) -> T {
+pub fn with_clean_stack<T>(work: impl FnOnce() -> T) -> T {
     let result = framed(work);
     wipe();
     result
