@@ -25,7 +25,7 @@ use crate::service::SecretsService;
 static ALLOCATOR: secret_memory::WipingAllocator = secret_memory::WipingAllocator;
 
 /// A request waits for its entry in the trail, so that many threads share one `fdatasync`.
-const WORKERS: usize = 32;
+const WORKERS: usize = 24;
 
 /// Argon2id's blocks while a factor is tried (one at a time), with room for rounding.
 const WORKING_MEMORY: usize = 20 << 20;

@@ -10,6 +10,7 @@ use ipc::clearance::permits;
 use ipc::client::Expected;
 use ipc::secrets::{ProfileState, SecretsReply, SecretsRequest};
 use ipc::{Credentials, Fault, FaultKind, Peer, Refusal, RefusalReason, Service, Suite, codec};
+use key_hierarchy::WorkingMemory;
 use secret_memory::SecretBytes;
 use site_config::{Daemon, Installation, ProfileName, Settings};
 use vault::Vault;
@@ -20,6 +21,9 @@ use crate::handlers;
 use crate::keyring::Keyring;
 use crate::store::Store;
 use crate::trail::{AuditDaemon, Trail};
+
+/// How long the working memory of a try is kept for the next one.
+const KEEP_WORKING_MEMORY_SECONDS: u64 = 30;
 
 pub struct SecretsService {
     pub store: Store,
@@ -33,6 +37,9 @@ pub struct SecretsService {
     /// Held while a factor is tried: one at a time, so that tries are counted in order and the
     /// working memory of one suffices.
     attempts: Mutex<Attempts>,
+    working_memory: Mutex<WorkingMemory>,
+    /// Seconds of the boot clock at the last use of the working memory.
+    last_stretch: AtomicU64,
     startup_detail: Vec<(String, String)>,
     start_is_recorded: AtomicBool,
     /// Seconds of the boot clock at the last request for a secret.
@@ -69,6 +76,8 @@ impl SecretsService {
             installation: RwLock::new(installation.map(Arc::new)),
             keyring: RwLock::default(),
             attempts: Mutex::new(attempts),
+            working_memory: Mutex::default(),
+            last_stretch: AtomicU64::new(0),
             startup_detail: startup.site_detail(),
             start_is_recorded: AtomicBool::new(false),
             last_use: AtomicU64::new(0),
@@ -94,6 +103,23 @@ impl SecretsService {
 
     pub fn attempts(&self) -> MutexGuard<'_, Attempts> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The memory in which passwords are stretched, one at a time.
+    pub fn working_memory(&self) -> MutexGuard<'_, WorkingMemory> {
+        self.last_stretch.store(boot_clock().as_secs(), Ordering::Relaxed);
+        self.working_memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the working memory back when nobody has used it for a while.
+    fn release_working_memory(&self) {
+        let last = self.last_stretch.load(Ordering::Relaxed);
+        if boot_clock().as_secs().saturating_sub(last) < KEEP_WORKING_MEMORY_SECONDS {
+            return;
+        }
+        if let Ok(mut memory) = self.working_memory.try_lock() {
+            memory.release();
+        }
     }
 
     /// The installation, or the fault that there is none.
@@ -359,6 +385,7 @@ impl Lifecycle for SecretsService {
     }
 
     fn tick(&self, trail: &mut Trail) -> Result<(), String> {
+        self.release_working_memory();
         if let Some((refusal, unrecorded)) = self.refusals.overdue() {
             self.record_refusal(trail, &refusal, unrecorded);
         }

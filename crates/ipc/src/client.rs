@@ -15,6 +15,9 @@ use crate::identity::{Credentials, Identity};
 use crate::session::{Initiator, RESPONSE_BYTES, Session, SessionError};
 use crate::suite::Suite;
 
+/// Bytes that one read takes at most.
+const CHUNK_BYTES: usize = 4096;
+
 /// The daemon that a client means to reach.
 #[derive(Clone, Debug)]
 pub struct Expected {
@@ -96,6 +99,8 @@ pub struct Client {
     session: Session,
     inbox: FrameBuffer,
     outbox: Vec<u8>,
+    /// Scratch for one read.
+    chunk: Vec<u8>,
 }
 
 impl Client {
@@ -126,7 +131,13 @@ impl Client {
         let mut response = [0; RESPONSE_BYTES];
         stream.read_exact(&mut response).map_err(handshake_ended)?;
         let session = initiator.finish(&response)?;
-        Ok(Self { stream, session, inbox: FrameBuffer::default(), outbox: Vec::new() })
+        Ok(Self {
+            stream,
+            session,
+            inbox: FrameBuffer::default(),
+            outbox: Vec::new(),
+            chunk: vec![0; CHUNK_BYTES],
+        })
     }
 
     /// Sends a request and waits for its reply; decode that with [`codec::decode`].
@@ -143,14 +154,13 @@ impl Client {
         self.session.seal(message.expose(), &mut self.outbox)?;
         drop(message);
         self.stream.write_all(&self.outbox).map_err(ClientError::Broken)?;
-        let mut chunk = [0; 8192];
         loop {
             if let Some(frame) = self.inbox.next_frame()? {
                 return Ok(self.session.open(frame)?);
             }
-            match self.stream.read(&mut chunk) {
+            match self.stream.read(&mut self.chunk) {
                 Ok(0) => return Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into())),
-                Ok(read) => self.inbox.push(&chunk[..read]),
+                Ok(read) => self.inbox.push(&self.chunk[..read]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(ClientError::Broken(error)),
             }

@@ -4,6 +4,9 @@ use postcard::ser_flavors::Flavor;
 use secret_memory::SecretBytes;
 use serde::{Deserialize, Serialize};
 
+/// Most messages fit into this many bytes, and need not grow.
+const USUAL_BYTES: usize = 512;
+
 /// Bytes that are no message of this protocol, or a message that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
@@ -20,7 +23,8 @@ pub enum CodecError {
 /// # Errors
 /// [`CodecError::OutOfMemory`].
 pub fn encode<T: Serialize + ?Sized>(message: &T) -> Result<SecretBytes, CodecError> {
-    postcard::serialize_with_flavor(message, SecretFlavor(SecretBytes::new()))
+    let room = SecretBytes::with_capacity(USUAL_BYTES).map_err(|_| CodecError::OutOfMemory)?;
+    postcard::serialize_with_flavor(message, SecretFlavor(room))
         .map_err(|_| CodecError::OutOfMemory)
 }
 

@@ -72,51 +72,72 @@ impl Connection {
         }
     }
 
-    /// Goes on as far as the socket allows: sends what is left, reads what is there, answers each
-    /// whole request with what `service` says to it.
+    /// Goes one step on: sends what is left; or else answers one request with what `service` says to
+    /// it, reading first unless a whole one is there already. One only, so that a client which sends
+    /// many at once has its turns among the others.
     pub(crate) fn advance<S: Service>(
         &mut self,
         identity: &Identity,
         limits: &Limits,
         service: &S,
         worker: &mut S::Worker,
+        chunk: &mut [u8],
     ) -> Result<Wait, End> {
-        // A peer that doesn't read its replies gets no more of them: flush before reading.
+        // A peer that doesn't read its replies gets no more of them: flush before anything else.
         if self.flush()? == Wait::Writable {
             return Ok(Wait::Writable);
         }
-        let mut chunk = [0; 16 * 1024];
-        let read = match self.stream.read(&mut chunk) {
-            Ok(0) if matches!(self.phase, Phase::Handshake) && self.inbox.pending() > 0 => {
-                return Err(self.refuse(None, RefusalReason::BadHandshake));
-            }
-            Ok(0) => return Err(End::Closed),
-            Ok(read) => read,
-            Err(error) if retry(&error) => return Ok(Wait::Readable),
-            Err(_) => return Err(End::Closed),
-        };
-        self.inbox.push(&chunk[..read]);
+        if !self.has_request() && !self.read(chunk)? {
+            return Ok(Wait::Readable);
+        }
         if matches!(self.phase, Phase::Handshake) {
             let Some(session) = self.shake_hands(identity, service)? else { return self.flush() };
             self.phase = Phase::Established(Box::new(session));
         }
         let Phase::Established(established) = &mut self.phase else { return Ok(Wait::Readable) };
         let (session, peer) = established.as_mut();
-        let mut progressed = false;
-        while let Some(frame) = self.inbox.next_frame().map_err(|_| End::Closed)? {
+        let mut answered = false;
+        if let Some(frame) = self.inbox.next_frame().map_err(|_| End::Closed)? {
             let request = session.open(frame).map_err(|_| End::Closed)?;
             let reply = service.handle(worker, peer, request.expose()).ok_or(End::Closed)?;
             drop(request);
             session.seal(reply.expose(), &mut self.outbox).map_err(|_| End::Closed)?;
-            progressed = true;
+            answered = true;
         }
         // Dribbling bytes doesn't buy time: a started frame must end within the handshake's limit.
-        if progressed || self.inbox.pending() == 0 {
-            self.deadline = Instant::now() + limits.idle_for(peer.role);
+        let now = Instant::now();
+        self.deadline = if self.inbox.pending() == 0 {
+            now + limits.idle_for(peer.role)
+        } else if answered {
+            now + limits.handshake
         } else {
-            self.deadline = self.deadline.min(Instant::now() + limits.handshake);
+            self.deadline.min(now + limits.handshake)
+        };
+        match self.flush()? {
+            // At once, unless others wait.
+            Wait::Readable if self.has_request() => Ok(Wait::Writable),
+            wait => Ok(wait),
         }
-        self.flush()
+    }
+
+    fn has_request(&self) -> bool {
+        matches!(self.phase, Phase::Established(_)) && self.inbox.has_frame()
+    }
+
+    /// Whether anything came.
+    fn read(&mut self, chunk: &mut [u8]) -> Result<bool, End> {
+        match self.stream.read(chunk) {
+            Ok(0) if matches!(self.phase, Phase::Handshake) && self.inbox.pending() > 0 => {
+                Err(self.refuse(None, RefusalReason::BadHandshake))
+            }
+            Ok(0) => Err(End::Closed),
+            Ok(read) => {
+                self.inbox.push(&chunk[..read]);
+                Ok(true)
+            }
+            Err(error) if retry(&error) => Ok(false),
+            Err(_) => Err(End::Closed),
+        }
     }
 
     /// Once the whole hello is there: the session, or nothing yet, or a refusal without a word.

@@ -52,7 +52,18 @@ impl FrameBuffer {
         Ok(Some(&self.bytes[begin..self.start]))
     }
 
-    /// Bytes that arrived and belong to no whole frame yet.
+    /// Whether [`FrameBuffer::next_frame`] has something to say: a whole frame, or a refusal.
+    #[must_use]
+    pub fn has_frame(&self) -> bool {
+        self.bytes[self.start..].split_first_chunk::<HEADER_BYTES>().is_some_and(
+            |(header, rest)| {
+                let announced = u32::from_le_bytes(*header) as usize;
+                announced > MAX_FRAME_BYTES || rest.len() >= announced
+            },
+        )
+    }
+
+    /// Bytes that arrived and were not given out yet.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.bytes.len() - self.start
@@ -97,7 +108,13 @@ mod tests {
                 let (now, later) = rest.split_at((*cut).min(rest.len()));
                 buffer.push(now);
                 rest = later;
-                while let Some(frame) = buffer.next_frame().unwrap() {
+                loop {
+                    let announced = buffer.has_frame();
+                    let Some(frame) = buffer.next_frame().unwrap() else {
+                        prop_assert!(!announced);
+                        break;
+                    };
+                    prop_assert!(announced);
                     received.push(frame.to_vec());
                 }
             }
@@ -110,6 +127,7 @@ mod tests {
     fn an_oversized_frame_is_refused_by_its_header_alone() {
         let mut buffer = FrameBuffer::default();
         buffer.push(&u32::MAX.to_le_bytes());
+        assert!(buffer.has_frame());
         assert_eq!(buffer.next_frame(), Err(Oversized { announced: u32::MAX as usize }));
     }
 }

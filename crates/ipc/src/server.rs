@@ -374,7 +374,8 @@ fn one_shot(wait: Wait, token: u64) -> EpollEvent {
         Wait::Readable => EpollFlags::EPOLLIN,
         Wait::Writable => EpollFlags::EPOLLOUT,
     };
-    EpollEvent::new(direction | EpollFlags::EPOLLONESHOT | EpollFlags::EPOLLRDHUP, token)
+    // Not EPOLLRDHUP: of a peer that has said all and doesn't read it would be reported for ever.
+    EpollEvent::new(direction | EpollFlags::EPOLLONESHOT, token)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -21,6 +21,6 @@ pub mod metadata;
 pub mod wrap;
 
 pub use derive::Derivation;
-pub use kdf::{KdfError, KdfParameters};
+pub use kdf::{KdfError, KdfParameters, WorkingMemory};
 pub use master::MasterKey;
 pub use metadata::{Binding, Metadata, MetadataError, UnlockError};

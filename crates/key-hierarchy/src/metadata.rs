@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use crate::derive::Derivation;
-use crate::kdf::{KdfError, KdfParameters};
+use crate::kdf::{KdfError, KdfParameters, WorkingMemory};
 use crate::master::MasterKey;
 use crate::wrap::{self, WrappedKey};
 
@@ -141,6 +141,7 @@ impl Metadata {
         master: &MasterKey,
         kdf: KdfParameters,
         password: &[u8],
+        memory: &mut WorkingMemory,
     ) -> Result<Self, KdfError> {
         let mut metadata = Self {
             version: VERSION,
@@ -150,7 +151,7 @@ impl Metadata {
             factors: Vec::new(),
             mac: [0; 32],
         };
-        let secret = kdf.stretch(password)?;
+        let secret = kdf.stretch(password, memory)?;
         let kind = FactorKind::Password { kdf };
         let context = metadata.wrap_context(1, &kind);
         let wrapped = wrap::wrap(&metadata.kek(1, &secret), master.secret(), &context)?;
@@ -203,10 +204,14 @@ impl Metadata {
     ///
     /// # Errors
     /// [`UnlockError`].
-    pub fn unlock_with_password(&self, password: &[u8]) -> Result<MasterKey, UnlockError> {
+    pub fn unlock_with_password(
+        &self,
+        password: &[u8],
+        memory: &mut WorkingMemory,
+    ) -> Result<MasterKey, UnlockError> {
         for factor in &self.factors {
             let FactorKind::Password { kdf } = &factor.kind;
-            let secret = kdf.stretch(password)?;
+            let secret = kdf.stretch(password, memory)?;
             if bool::from(self.check(factor.id, &secret).ct_eq(&factor.check)) {
                 return self.open(factor, &secret);
             }
@@ -281,8 +286,15 @@ mod tests {
 
     fn profile(derivation: Derivation) -> (Metadata, MasterKey) {
         let master = MasterKey::generate().unwrap();
-        let metadata =
-            Metadata::with_password(binding(), derivation, &master, cheap(), b"right").unwrap();
+        let metadata = Metadata::with_password(
+            binding(),
+            derivation,
+            &master,
+            cheap(),
+            b"right",
+            &mut WorkingMemory::new(),
+        )
+        .unwrap();
         (metadata, master)
     }
 
@@ -291,9 +303,9 @@ mod tests {
         for derivation in [Derivation::Blake3, Derivation::HkdfSha256] {
             let (metadata, master) = profile(derivation);
             let read = Metadata::parse(&metadata.render(), &binding()).unwrap();
-            let opened = read.unlock_with_password(b"right").unwrap();
+            let opened = read.unlock_with_password(b"right", &mut WorkingMemory::new()).unwrap();
             assert_eq!(opened.secret().expose(), master.secret().expose());
-            let wrong = read.unlock_with_password(b"wrong");
+            let wrong = read.unlock_with_password(b"wrong", &mut WorkingMemory::new());
             assert!(matches!(wrong, Err(UnlockError::WrongFactor)));
         }
     }
@@ -312,7 +324,10 @@ mod tests {
                 continue; // white space between two tokens
             }
             parsed += 1;
-            assert!(read.unlock_with_password(b"right").is_err(), "byte {position}");
+            assert!(
+                read.unlock_with_password(b"right", &mut WorkingMemory::new()).is_err(),
+                "byte {position}"
+            );
         }
         assert!(parsed > 100, "the edits reached the checks: {parsed}");
     }
@@ -330,7 +345,7 @@ mod tests {
             // An attacker who edits the binding as well meets the associated data.
             let mut moved = metadata.clone();
             moved.binding = binding;
-            assert!(moved.unlock_with_password(b"right").is_err());
+            assert!(moved.unlock_with_password(b"right", &mut WorkingMemory::new()).is_err());
         }
     }
 
@@ -340,7 +355,10 @@ mod tests {
         let (other, _) = profile(Derivation::Blake3);
         let mut edited = metadata.clone();
         edited.factors.push(Factor { id: 2, ..other.factors[0].clone() });
-        assert!(matches!(edited.unlock_with_password(b"right"), Err(UnlockError::Edited)));
+        assert!(matches!(
+            edited.unlock_with_password(b"right", &mut WorkingMemory::new()),
+            Err(UnlockError::Edited)
+        ));
     }
 
     proptest! {

@@ -30,7 +30,7 @@ pub use bytes::{OutOfSecretMemory, Secret, SecretBytes};
 pub use clean_stack::with_clean_stack;
 pub use mapping::{Backing, probe_memfd_secret};
 pub use policy::{DEFAULT_ARENA_BYTES, InitError, ParsePolicyError, Policy, UNAVAILABLE};
-pub use slice::SecretSlice;
+pub use slice::{SecretSlice, Zeroed};
 
 /// Overwrites `len` bytes at `ptr` with zeros in a way that the optimiser keeps.
 ///

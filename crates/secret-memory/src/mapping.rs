@@ -100,6 +100,9 @@ impl Mapping {
         if unsafe { libc::madvise(base, len, libc::MADV_DONTDUMP) } != 0 {
             return Err(io::Error::last_os_error());
         }
+        // A few large pages instead of thousands of faults. Failing is no loss.
+        // SAFETY: as above.
+        unsafe { libc::madvise(base, len, libc::MADV_HUGEPAGE) };
         // SAFETY: as above. Failing (RLIMIT_MEMLOCK) leaves `Plain`, which the posture reports.
         if unsafe { libc::mlock(base, len) } == 0 {
             mapping.backing = Backing::Locked;
@@ -155,9 +158,12 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         let page = page_size();
         // SAFETY: the range is ours and nobody uses it any more. For a sealed mapping munmap fails
-        // and the (wiped) pages stay until the process ends.
+        // and the pages stay until the process ends. The kernel zeroes secret pages when it frees
+        // them (mm/secretmem.c), so only ordinary ones are wiped here.
         unsafe {
-            crate::wipe(self.base.as_ptr(), self.len);
+            if self.backing != Backing::MemfdSecret {
+                crate::wipe(self.base.as_ptr(), self.len);
+            }
             libc::munmap(self.base.as_ptr().sub(page).cast(), self.len + 2 * page);
         }
     }

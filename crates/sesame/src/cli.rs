@@ -16,10 +16,10 @@ use crate::password::PasswordSource;
 #[command(propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {
     /// Work on the installation in DIR instead of the default places
-    #[arg(long, global = true, value_name = "DIR", env = "SESAME_DIR")]
+    #[arg(long, global = true, value_name = "DIR", env = "SESAME_DIR", display_order = 100)]
     pub dir: Option<PathBuf>,
     /// Print one JSON object (errors too, on standard error)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 100)]
     pub json: bool,
     #[command(subcommand)]
     pub command: Command,

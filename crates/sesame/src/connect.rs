@@ -1,5 +1,6 @@
 //! From `--dir` to a connection.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,10 +48,11 @@ impl Context {
         let peers = Peers::load(layout.peers_file())?;
         let path = layout.operator_key()?;
         let identity = Identity::load(path).map_err(|error| {
-            let text = format!(
-                "cannot read your key {} ({error}); `sesame key` makes one",
-                path.display()
-            );
+            let next = match error.kind() {
+                ErrorKind::NotFound => "; `sesame key` makes one",
+                _ => "",
+            };
+            let text = format!("cannot read your key {} ({error}){next}", path.display());
             Failure::new(Code::REFUSED, text)
         })?;
         let crypto = &self.site.settings.crypto;

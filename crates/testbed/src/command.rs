@@ -36,9 +36,7 @@ impl Sesame {
     /// As another user.
     #[must_use]
     pub fn user(mut self, uid: u32) -> Self {
-        if uid != nix::unistd::Uid::effective().as_raw() {
-            self.command.uid(uid).gid(group_of(uid));
-        }
+        self.command.uid(uid).gid(group_of(uid));
         self
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ipc::client::Expected;
 use ipc::{Client, ClientError, Identity, Suite};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use site_config::{Daemon, Layout, PeerName, Peers, Role};
@@ -89,6 +90,7 @@ impl HostBuilder {
         let dir = dir.expect("a scratch directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
         let layout = Layout::dir(dir.path()).expect("a short path");
+        raise_locked_memory_limit();
         let users = self.users;
         fs::write(dir.path().join("config.toml"), &self.config).expect("config.toml");
         let place = |path: &Path, uid, mode| {
@@ -122,6 +124,16 @@ impl HostBuilder {
         fs::write(layout.peers_file(), peers.render()).expect("peers.toml");
         let wrapper = self.wrapper;
         Host { users, layout, tester, peers, wrapper, daemons: [None, None], dir }
+    }
+}
+
+/// What the units say, `LimitMEMLOCK=64M`, for the daemons that this process starts; where that is
+/// not allowed, they say what they lack.
+fn raise_locked_memory_limit() {
+    const BYTES: u64 = 64 << 20;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap_or_default();
+    if soft < BYTES && setrlimit(Resource::RLIMIT_MEMLOCK, BYTES, hard.max(BYTES)).is_err() {
+        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard);
     }
 }
 
@@ -163,6 +175,16 @@ impl Host {
         let host = Self::initialised();
         host.unlock();
         host
+    }
+
+    /// The same host after both daemons were stopped and started by another binary.
+    #[must_use]
+    #[track_caller]
+    pub fn rewrapped(mut self, wrapper: &'static str) -> Self {
+        self.stop();
+        self.wrapper = Some(wrapper);
+        self.start();
+        self
     }
 
     /// Runs `sesame init` with [`PASSWORD`].

@@ -12,6 +12,8 @@ mod host;
 pub mod hunt;
 pub mod memory;
 pub mod mounted;
+pub mod random;
+mod snapshot;
 pub mod terminal;
 mod trail;
 mod users;
@@ -19,6 +21,7 @@ pub mod wire;
 
 pub use command::{Outcome, Sesame};
 pub use host::{Host, HostBuilder, PASSWORD};
+pub use snapshot::snapshot;
 pub use users::Users;
 
 use std::path::PathBuf;

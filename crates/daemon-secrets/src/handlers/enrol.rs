@@ -29,8 +29,10 @@ pub fn new_profile(
     let kdf = kdf.map_err(|error| faults::from_kdf(&error))?;
     let master = MasterKey::generate().map_err(|error| faults::from_kdf(&error))?;
     let binding = store::binding(installation, profile);
-    let metadata = Metadata::with_password(binding, derivation, &master, kdf, password)
-        .map_err(|error| faults::from_kdf(&error))?;
+    let mut memory = service.working_memory();
+    let metadata =
+        Metadata::with_password(binding, derivation, &master, kdf, password, &mut memory)
+            .map_err(|error| faults::from_kdf(&error))?;
     Ok((metadata, vault_keys(&master, derivation, profile)))
 }
 

@@ -86,7 +86,8 @@ fn attempt(
     })?;
     let metadata = Metadata::parse(bytes.expose(), &store::binding(installation, profile))
         .map_err(|error| neutral(faults::from_metadata(&error)))?;
-    let master = metadata.unlock_with_password(password).map_err(|error| match &error {
+    let unlocked = metadata.unlock_with_password(password, &mut service.working_memory());
+    let master = unlocked.map_err(|error| match &error {
         UnlockError::WrongFactor => {
             neutral(Fault::new(FaultKind::WrongFactor, "wrong password; it was recorded"))
         }

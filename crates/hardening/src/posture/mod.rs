@@ -30,6 +30,7 @@ pub struct Check {
 
 /// Whether what a [`Check`] found is as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It is.
     Pass,

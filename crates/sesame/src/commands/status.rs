@@ -61,8 +61,12 @@ pub fn profile_line(profile: &ProfileStatus) -> String {
         line.push_str(" (default)");
     }
     let _ = write!(line, ": {}, {}", profile.state.as_str(), profile.factors.join(" + "));
-    if profile.failures > 0 {
-        let _ = write!(line, ", {} wrong tries", profile.failures);
+    match profile.failures {
+        0 => {}
+        1 => line.push_str(", 1 wrong try"),
+        failures => {
+            let _ = write!(line, ", {failures} wrong tries");
+        }
     }
     if profile.retry_after_seconds > 0 {
         let _ = write!(line, ", next in {} s", profile.retry_after_seconds);

@@ -6,6 +6,7 @@ use testbed::Host;
 const FORMS: &[(&str, &str)] = &[
     ("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", "[uuid]"),
     ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "[hash]"),
+    ("xxxxxxxx-xxxx-xxxx-xxxx-…", "[uuid…]"),
     ("xxxxxxxxxxxxxxxxxxxxxxxx…", "[hash…]"),
     ("9999-99-99T99:99:99.999999Z", "[time]"),
     ("9999-99-99T99:99:99Z", "[time]"),
