@@ -166,6 +166,8 @@ struct Gate {
 
 /// Bytes of stack of each worker: the deepest path (Argon2id, SQLite) needs well under half.
 const STACK_BYTES: usize = 512 * 1024;
+/// Bytes that one read takes at most.
+const CHUNK_BYTES: usize = 4096;
 /// Token of the listener in the epoll set; a connection's token is its slot.
 const LISTENER: u64 = u64::MAX;
 
@@ -256,6 +258,7 @@ impl Core {
     fn work<S: Service>(&self, service: &S, probe: fn() -> bool) {
         let mut worker = service.worker();
         self.wait_at_gate(probe());
+        let mut chunk = vec![0; CHUNK_BYTES];
         let mut events = [EpollEvent::empty()];
         loop {
             match self.epoll.wait(&mut events, EpollTimeout::NONE) {
@@ -264,7 +267,7 @@ impl Core {
             }
             match events[0].data() {
                 LISTENER => self.accept(service, &mut worker),
-                slot => self.serve(service, &mut worker, slot as usize),
+                slot => self.serve(service, &mut worker, &mut chunk, slot as usize),
             }
         }
     }
@@ -314,11 +317,17 @@ impl Core {
         Ok(())
     }
 
-    fn serve<S: Service>(&self, service: &S, worker: &mut S::Worker, slot: usize) {
+    fn serve<S: Service>(
+        &self,
+        service: &S,
+        worker: &mut S::Worker,
+        chunk: &mut [u8],
+        slot: usize,
+    ) {
         let Some(mutex) = self.slots.get(slot) else { return };
         let mut place = lock(mutex);
         let Some(connection) = place.as_mut() else { return };
-        let outcome = connection.advance(&self.identity, &self.limits, service, worker);
+        let outcome = connection.advance(&self.identity, &self.limits, service, worker, chunk);
         match outcome {
             Ok(wait) => {
                 let mut armed = one_shot(wait, slot as u64);
