@@ -81,12 +81,13 @@ impl Connection {
         limits: &Limits,
         service: &S,
         worker: &mut S::Worker,
+        chunk: &mut [u8],
     ) -> Result<Wait, End> {
         // A peer that doesn't read its replies gets no more of them: flush before anything else.
         if self.flush()? == Wait::Writable {
             return Ok(Wait::Writable);
         }
-        if !self.has_request() && !self.read()? {
+        if !self.has_request() && !self.read(chunk)? {
             return Ok(Wait::Readable);
         }
         if matches!(self.phase, Phase::Handshake) {
@@ -124,9 +125,8 @@ impl Connection {
     }
 
     /// Whether anything came.
-    fn read(&mut self) -> Result<bool, End> {
-        let mut chunk = [0; 16 * 1024];
-        match self.stream.read(&mut chunk) {
+    fn read(&mut self, chunk: &mut [u8]) -> Result<bool, End> {
+        match self.stream.read(chunk) {
             Ok(0) if matches!(self.phase, Phase::Handshake) && self.inbox.pending() > 0 => {
                 Err(self.refuse(None, RefusalReason::BadHandshake))
             }
