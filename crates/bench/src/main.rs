@@ -27,8 +27,8 @@ fn main() {
     let mut table = Table::default();
     requests::open_connection(&host, &mut table);
     requests::many_clients(&host, &mut table);
-    requests::unlock(&host, &mut table);
     processes::command(&host, &mut table);
+    requests::unlock(&host, &mut table);
     processes::ready(&ready, &mut table);
     processes::memory(&host, &mut table);
     processes::sizes(&mut table);

@@ -8,6 +8,7 @@ use site_config::Daemon;
 use testbed::{Host, binary};
 
 use crate::floors::median;
+use crate::requests;
 use crate::table::Table;
 
 const DAEMONS: [Daemon; 2] = [Daemon::Audit, Daemon::Secrets];
@@ -61,8 +62,10 @@ pub fn command(host: &Host, table: &mut Table) {
     );
 }
 
-/// Resident memory of each daemon after all of the above.
+/// Resident memory of each daemon after all of the above, once the working memory of the last
+/// unlock is given back.
 pub fn memory(host: &Host, table: &mut Table) {
+    std::thread::sleep(requests::WORKING_MEMORY_IS_RELEASED_AFTER);
     for daemon in DAEMONS {
         let status = fs::read_to_string(format!("/proc/{}/status", host.pid(daemon)));
         let status = status.expect("a running daemon");

@@ -17,6 +17,9 @@ use vault::{Context, Keys, Vault};
 use crate::floors::{append_and_sync, argon2id, median, ping_pong};
 use crate::table::Table;
 
+/// daemon-secrets keeps the working memory of a try for 30 s.
+pub const WORKING_MEMORY_IS_RELEASED_AFTER: Duration = Duration::from_secs(33);
+
 /// Size of the secret that is read.
 pub const VALUE_BYTES: usize = 64;
 
@@ -145,18 +148,27 @@ pub fn many_clients(host: &Host, table: &mut Table) {
 pub fn unlock(host: &Host, table: &mut Table) {
     let alone = argon2id();
     let mut client = host.connect(Daemon::Secrets).expect("a connection");
-    let time = median(30, || {
-        let reply = client.call(&SecretsRequest::Lock { profile: None }).expect("a reply");
-        drop(reply);
-    });
-    let both = median(30, || {
-        client.call(&SecretsRequest::Lock { profile: None }).expect("a reply");
+    let unlock_once = |client: &mut Client| {
         let password = PASSWORD.as_bytes();
         let request = SecretsRequest::Unlock { profile: None, password };
         let reply = client.call(&request).expect("a reply");
         assert!(matches!(codec::decode(reply.expose()), Ok(SecretsReply::Done)));
+    };
+    let lock = |client: &mut Client| {
+        client.call(&SecretsRequest::Lock { profile: None }).expect("a reply");
+    };
+    let locking = median(30, || lock(&mut client));
+    // The first try after half a minute maps the working memory anew.
+    std::thread::sleep(WORKING_MEMORY_IS_RELEASED_AFTER);
+    lock(&mut client);
+    let start = Instant::now();
+    unlock_once(&mut client);
+    let first = start.elapsed();
+    let both = median(30, || {
+        lock(&mut client);
+        unlock_once(&mut client);
     });
-    let unlock = both.saturating_sub(time);
+    let unlock = both.saturating_sub(locking);
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     table.goal(
         "unlock",
@@ -164,5 +176,10 @@ pub fn unlock(host: &Host, table: &mut Table) {
         1.2,
         "times",
         &format!("{:.1} ms against Argon2id alone, {:.1} ms", millis(unlock), millis(alone)),
+    );
+    table.figure(
+        "unlock, first in 30 s",
+        format!("{:.1} ms", millis(first)),
+        "maps and touches 19 MiB of secret memory",
     );
 }

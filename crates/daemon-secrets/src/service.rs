@@ -33,6 +33,8 @@ pub struct SecretsService {
     directory: Directory,
     refusals: RefusalLog,
     installation: RwLock<Option<Arc<Installation>>>,
+    /// What `default-profile` says; read from the disk when it may have changed.
+    default_profile: RwLock<Option<ProfileName>>,
     keyring: RwLock<Keyring>,
     /// Held while a factor is tried: one at a time, so that tries are counted in order and the
     /// working memory of one suffices.
@@ -74,6 +76,7 @@ impl SecretsService {
             directory,
             refusals: RefusalLog::default(),
             installation: RwLock::new(installation.map(Arc::new)),
+            default_profile: RwLock::default(),
             keyring: RwLock::default(),
             attempts: Mutex::new(attempts),
             working_memory: Mutex::default(),
@@ -132,17 +135,32 @@ impl SecretsService {
     /// The profile that is meant: the named one, or the default.
     pub fn profile(&self, name: Option<&str>) -> Result<ProfileName, Fault> {
         self.initialised()?;
-        let Some(name) = name else {
-            return self.store.default_profile().map_err(|error| {
-                faults::from_storage("cannot read which profile is the default", &error)
-            });
-        };
+        let Some(name) = name else { return self.default_profile() };
         let profile = ProfileName::try_from(name).map_err(|error| faults::from_name(&error))?;
         if self.store.profile_exists(&profile) {
             return Ok(profile);
         }
         let text = format!("there is no profile {profile}; `sesame profile list` shows all");
         Err(Fault::new(FaultKind::NotFound, text))
+    }
+
+    /// The profile that is meant when none is named.
+    pub fn default_profile(&self) -> Result<ProfileName, Fault> {
+        let known = self.default_profile.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(profile) = known {
+            return Ok(profile);
+        }
+        let profile = self.store.default_profile().map_err(|error| {
+            faults::from_storage("cannot read which profile is the default", &error)
+        })?;
+        *self.default_profile.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(profile.clone());
+        Ok(profile)
+    }
+
+    /// Another default, or another installation: what is known of the default no longer counts.
+    pub fn forget_default_profile(&self) {
+        *self.default_profile.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The vault of an active profile, for the operation that `record` describes. An attempt on one

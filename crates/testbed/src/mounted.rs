@@ -1,36 +1,38 @@
 //! Small disks and read-only directories, as root makes them.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use tempfile::TempDir;
 
-/// A tmpfs of a few kilobytes; it goes away when it is dropped.
+use crate::snapshot;
+
+/// A tmpfs of a few kilobytes in the place of a directory; it goes away when it is dropped.
 pub struct SmallDisk {
-    place: TempDir,
+    path: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts one of `kilobytes`.
+    /// Mounts one of `kilobytes` over a directory whose files move into it.
     ///
     /// # Panics
     /// When the caller is not root.
     #[must_use]
-    pub fn new(kilobytes: usize) -> Self {
-        let place = tempfile::Builder::new().prefix("disk-").tempdir_in("/tmp");
-        let place = place.expect("a scratch directory");
-        let options = format!("size={kilobytes}k,mode=755");
-        mount(Some("none"), place.path(), Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
+    pub fn over(path: &Path, kilobytes: usize) -> Self {
+        let files = snapshot(path);
+        let owner = path.metadata().expect("a directory");
+        let (uid, gid) = (owner.uid(), owner.gid());
+        let options = format!("size={kilobytes}k,mode=700,uid={uid},gid={gid}");
+        mount(Some("none"), path, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
             .expect("mount(2)");
-        Self { place }
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.place.path()
+        for (file, content) in files {
+            fs::write(&file, content).expect("a file");
+            fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("chmod");
+            chown(&file, Some(uid), Some(gid)).expect("chown");
+        }
+        Self { path: path.to_owned() }
     }
 
     /// Takes all room that is left; [`SmallDisk::make_room`] gives it back.
@@ -51,13 +53,13 @@ impl SmallDisk {
     }
 
     fn ballast(&self) -> PathBuf {
-        self.path().join("ballast")
+        self.path.join("ballast")
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = umount2(self.path(), MntFlags::MNT_DETACH);
+        let _ = umount2(&self.path, MntFlags::MNT_DETACH);
     }
 }
 

@@ -142,7 +142,7 @@ fn locked_key_derivation_is_what_the_vault_is_made_with() {
         let (kdf_value, hkdf_value) = (format!("{kdf:?}"), format!("{hkdf:?}"));
         let host = initialised_under(&[("crypto.kdf", &kdf_value), ("crypto.hkdf", &hkdf_value)]);
         let metadata = metadata(&host);
-        assert_eq!(metadata["factors"][0]["kind"]["kdf"]["algorithm"], kdf);
+        assert_eq!(metadata["factors"][0]["kind"]["password"]["kdf"]["algorithm"], kdf);
         assert_eq!(metadata["derivation"], hkdf);
         host.unlock();
     }
@@ -152,7 +152,7 @@ fn locked_key_derivation_is_what_the_vault_is_made_with() {
 fn a_locked_profile_locks_all_that_it_picks() {
     let host = initialised_under(&[("crypto.profile", "\"governance-compatible\"")]);
     let metadata = metadata(&host);
-    assert_eq!(metadata["factors"][0]["kind"]["kdf"]["algorithm"], "pbkdf2-sha256");
+    assert_eq!(metadata["factors"][0]["kind"]["password"]["kdf"]["algorithm"], "pbkdf2-sha256");
     assert_eq!(metadata["derivation"], "hkdf-sha256");
     assert_eq!(host.entries()[0].detail["hash"], "sha256");
     let shown = host.sesame(["config", "show"]).succeed();

@@ -81,6 +81,7 @@ pub fn handle<'a>(
     );
     recording_failure(trail, &record, stored)?;
     service.attempts().forget();
+    service.forget_default_profile();
     let id = installation.id;
     *place = Some(Arc::new(installation));
     record.outcome = Outcome::Done;

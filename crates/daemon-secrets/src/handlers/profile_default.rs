@@ -21,5 +21,6 @@ pub fn handle<'a>(
         .store
         .set_default_profile(&profile)
         .map_err(|error| faults::from_storage("the default profile stays as it was", &error));
+    service.forget_default_profile();
     recording_failure(trail, &record, written.map(|()| SecretsReply::Done))
 }

@@ -15,7 +15,7 @@ pub fn handle<'a>(service: &SecretsService) -> Result<SecretsReply<'a>, Fault> {
     let mut profiles = Vec::new();
     if let Some(installation) = &installation {
         let failed = |error| faults::from_storage("the profiles can't be read", &error);
-        let default = service.store.default_profile().map_err(failed)?;
+        let default = service.default_profile()?;
         for name in service.store.profile_names().map_err(failed)? {
             profiles.push(profile_status(service, installation, name, &default));
         }

@@ -1,5 +1,7 @@
 //! One try to unlock a profile: counted, recorded, and slowed down when wrong.
 
+use std::time::Duration;
+
 use audit_log::{Operation, Outcome};
 use daemon_runtime::log;
 use ipc::audit::Record;
@@ -31,7 +33,7 @@ pub fn handle<'a>(
         record.detail.insert("reason".to_owned(), "too soon after wrong tries".to_owned());
         record.detail.insert("failures".to_owned(), failures.to_string());
         trail.record(record)?;
-        let seconds = wait.as_secs() + 1;
+        let seconds = whole_seconds(wait);
         let text = format!(
             "{failures} wrong tries: the next one counts in {seconds} s; this one was not made"
         );
@@ -56,7 +58,7 @@ pub fn handle<'a>(
                 return Err(fault);
             }
             let (failures, wait) = attempts.standing(&profile, &file);
-            return Err(with_standing(fault, failures, wait.as_secs()));
+            return Err(with_standing(fault, failures, whole_seconds(wait)));
         }
     };
     clear(&mut attempts, &profile, &file);
@@ -135,11 +137,15 @@ fn clear(attempts: &mut crate::attempts::Attempts, profile: &ProfileName, file: 
 fn with_standing(mut fault: Fault, failures: u32, seconds: u64) -> Fault {
     if fault.kind == FaultKind::WrongFactor && seconds > 0 {
         fault.message = format!(
-            "{}; after {failures} wrong tries the next one counts in {} s",
-            fault.message,
-            seconds + 1
+            "{}; after {failures} wrong tries the next one counts in {seconds} s",
+            fault.message
         );
-        fault.retry_after_seconds = Some(seconds + 1);
+        fault.retry_after_seconds = Some(seconds);
     }
     fault
+}
+
+/// Rounded up: who waits that long is not too soon.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

@@ -34,6 +34,7 @@ pub fn handle<'a>(
     trail.record(record.clone())?;
     service.keyring_mut().clear();
     service.attempts().forget();
+    service.forget_default_profile();
     let wiped = service.store.wipe();
     // The rename decides: once it is done there is no installation, even if a file resisted.
     let still_there = service.store.installation().is_ok_and(|found| found.is_some());

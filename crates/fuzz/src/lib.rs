@@ -1,0 +1,34 @@
+//! Everything that reads bytes which somebody else wrote, under bytes that nobody would write.
+//!
+//! One public function a target. Each takes any bytes, demands more than that nothing panics, and
+//! says what in its own words. The bytes are either the input itself or orders to damage a valid
+//! one ([`shape`]): noise alone would be refused at the door, and never reach the rooms.
+//!
+//! `cargo test -p fuzz` runs every target for a moment with random bytes, on stable. To search for
+//! longer, and guided by coverage (libFuzzer; needs a nightly compiler):
+//!
+//! ```text
+//! cargo install cargo-bolero
+//! cargo +nightly bolero test -p fuzz messages_decode_or_are_refused -T 10min
+//! ```
+//!
+//! Without a nightly, `BOLERO_RANDOM_TEST_TIME_MS=600000 BOLERO_RANDOM_ITERATIONS=1000000000 cargo
+//! test -p fuzz` is the same search in the dark. What it finds is printed with a seed;
+//! `BOLERO_RANDOM_SEED=… cargo test -p fuzz NAME` shows it again. An input that is to be tried for
+//! ever belongs into `tests/__fuzz__/NAME/corpus/`.
+
+#![forbid(unsafe_code)]
+
+mod audit_lines;
+mod frames;
+mod messages;
+mod metadata;
+mod settings;
+mod shape;
+
+pub use audit_lines::audit_lines;
+pub use frames::frames;
+pub use messages::{messages, round_trip};
+pub use metadata::metadata;
+pub use settings::{config, installation, peers, policy};
+pub use shape::shape;

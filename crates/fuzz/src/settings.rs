@@ -1,0 +1,101 @@
+//! The files that an administrator writes.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use site_config::{Installation, Peers};
+
+use crate::shape::shape;
+
+const CONFIG: &str = "\
+[crypto]\nprofile = \"governance-compatible\"\nkdf = \"pbkdf2-sha256\"\n\n\
+[enrolment]\nallow_below_floor = true\n\n[unlock]\nauto_lock_seconds = 0x3c\n";
+
+const POLICY: &str = "\
+[[policy]]\nkey = \"crypto.profile\"\nvalue = \"governance-compatible\"\nsource = \"NIST\"\n\n\
+[[policy]]\nkey = \"unlock.free_attempts\"\nvalue = 0\nsource = \"the board\"\n";
+
+const PEERS: &str = "\
+[[peer]]\nname = \"daemon-audit\"\nrole = \"daemon-audit\"\nuid = 101\n\
+key = \"0101010101010101010101010101010101010101010101010101010101010101\"\n\n\
+[[peer]]\nname = \"daemon-secrets\"\nrole = \"daemon-secrets\"\nuid = 102\n\
+key = \"0202020202020202020202020202020202020202020202020202020202020202\"\n\n\
+[[peer]]\nname = \"eve\"\nrole = \"auditor\"\nuid = 4294967295\n\
+key = \"0303030303030303030303030303030303030303030303030303030303030303\"\n";
+
+const INSTALLATION: &str = "\
+id = \"6e2f3f5e-4f0e-4a53-9a3b-8f0e4e5d9c11\"\norg = \"org.example\"\n\
+machine_binding = \"0303030303030303030303030303030303030303030303030303030303030303\"\n\
+created = \"2026-03-01T12:00:00Z\"\n";
+
+static SAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    [CONFIG, POLICY, PEERS, INSTALLATION].map(|text| text.as_bytes().to_vec()).into()
+});
+
+/// What reading `bytes` gives; files that are no text are refused before the parsers.
+fn read<T, E: std::fmt::Display>(
+    orders: &[u8],
+    parse: impl Fn(&str, &Path) -> Result<T, E>,
+) -> Option<T> {
+    let text = String::from_utf8(shape(&SAMPLES, orders)).ok()?;
+    match parse(&text, Path::new("/etc/pds/f.toml")) {
+        Ok(parsed) => Some(parsed),
+        Err(error) => {
+            check_sentence(&error.to_string());
+            None
+        }
+    }
+}
+
+/// An error quotes the file, and is shown on a terminal and written to a log.
+fn check_sentence(sentence: &str) {
+    assert!(!sentence.is_empty());
+    let control = sentence.chars().find(|c| c.is_control() && *c != '\n');
+    assert!(control.is_none(), "{control:?} in {sentence:?}");
+}
+
+/// config.toml.
+///
+/// # Panics
+/// When an error would put control characters on a terminal, or a setting comes from no line.
+pub fn config(orders: &[u8]) {
+    for assignment in read(orders, site_config::config::parse).into_iter().flatten() {
+        assert!(assignment.line > 0, "{assignment:?}");
+    }
+}
+
+/// policy.toml.
+///
+/// # Panics
+/// When an error would put control characters on a terminal, or an entry has no source.
+pub fn policy(orders: &[u8]) {
+    for entry in read(orders, site_config::policy::parse).into_iter().flatten() {
+        assert!(!entry.source.is_empty(), "{entry:?}");
+        check_sentence(&entry.to_shown());
+    }
+}
+
+/// peers.toml.
+///
+/// # Panics
+/// When a set of peers is not the same after being written and read again, or lacks a daemon.
+pub fn peers(orders: &[u8]) {
+    let Some(peers) = read(orders, Peers::parse) else { return };
+    let rendered = peers.render();
+    let again = Peers::parse(&rendered, Path::new("/f")).expect("we read what we write");
+    assert!(again.iter().eq(peers.iter()), "{rendered}");
+    for daemon in [site_config::Daemon::Audit, site_config::Daemon::Secrets] {
+        let _ = peers.daemon(daemon);
+    }
+}
+
+/// installation.toml.
+///
+/// # Panics
+/// When an installation is not the same after being written and read again.
+pub fn installation(orders: &[u8]) {
+    let Some(installation) = read(orders, Installation::parse) else { return };
+    let rendered = installation.render();
+    let again = Installation::parse(&rendered, Path::new("/f")).expect("we read what we write");
+    assert_eq!(again, installation, "{rendered}");
+}
