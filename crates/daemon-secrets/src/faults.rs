@@ -16,7 +16,11 @@ pub fn from_vault(error: &VaultError) -> Fault {
         VaultError::NotSqlCipher => FaultKind::Internal,
         _ => FaultKind::Storage,
     };
-    Fault::new(kind, error.to_string())
+    let text = match error {
+        VaultError::Io(cause) => format!("{error}: {cause}"),
+        _ => error.to_string(),
+    };
+    Fault::new(kind, text)
 }
 
 pub fn from_name(error: &NameError) -> Fault {

@@ -24,8 +24,9 @@ use crate::service::SecretsService;
 #[global_allocator]
 static ALLOCATOR: secret_memory::WipingAllocator = secret_memory::WipingAllocator;
 
-/// A request waits for its entry in the trail, so that many threads share one `fdatasync`.
-const WORKERS: usize = 24;
+/// A request waits for its entry in the trail, and so many share one `fdatasync`. Each thread costs
+/// some 40 KiB.
+const WORKERS: usize = 16;
 
 /// Argon2id's blocks while a factor is tried (one at a time), with room for rounding.
 const WORKING_MEMORY: usize = 20 << 20;

@@ -34,9 +34,13 @@ impl Trail {
 
     /// Returns once the entry is durable.
     pub fn record(&mut self, record: Record) -> Result<(), Fault> {
-        self.request(&AuditRequest::Append(record), |reply| match reply {
+        let recorded = self.request(&AuditRequest::Append(record), |reply| match reply {
             AuditReply::Appended { .. } => Some(()),
             _ => None,
+        });
+        recorded.map_err(|fault| match fault.kind {
+            FaultKind::NotInitialised => without_trail(),
+            _ => fault,
         })
     }
 
@@ -102,5 +106,12 @@ fn unavailable(error: &ClientError) -> Fault {
         "the audit trail can't be written ({error}), so nothing was done; check that daemon-audit \
          runs (`sesame status`)"
     );
+    Fault::new(FaultKind::AuditUnavailable, text)
+}
+
+/// Whoever has something to record has an installation: its trail was there once.
+fn without_trail() -> Fault {
+    let text = "daemon-audit has no trail, so nothing was done; restore the trail from an export, \
+                and restart the daemons";
     Fault::new(FaultKind::AuditUnavailable, text)
 }

@@ -38,6 +38,9 @@ fn read<T, E: std::fmt::Display>(
     parse: impl Fn(&str, &Path) -> Result<T, E>,
 ) -> Option<T> {
     let text = String::from_utf8(shape(&SAMPLES, orders)).ok()?;
+    if text.contains('\0') {
+        return None;
+    }
     match parse(&text, Path::new("/etc/pds/f.toml")) {
         Ok(parsed) => Some(parsed),
         Err(error) => {
@@ -50,17 +53,19 @@ fn read<T, E: std::fmt::Display>(
 /// An error quotes the file, and is shown on a terminal and written to a log.
 fn check_sentence(sentence: &str) {
     assert!(!sentence.is_empty());
-    let control = sentence.chars().find(|c| c.is_control() && *c != '\n');
+    let control = sentence.chars().find(|c| c.is_control());
     assert!(control.is_none(), "{control:?} in {sentence:?}");
 }
 
 /// config.toml.
 ///
 /// # Panics
-/// When an error would put control characters on a terminal, or a setting comes from no line.
+/// When an error would put control characters on a terminal, or one key is set twice.
 pub fn config(orders: &[u8]) {
-    for assignment in read(orders, site_config::config::parse).into_iter().flatten() {
-        assert!(assignment.line > 0, "{assignment:?}");
+    let Some(settings) = read(orders, site_config::config::parse) else { return };
+    for (at, setting) in settings.iter().enumerate() {
+        check_sentence(&format!("{} {} {}", setting.key, setting.value, setting.origin));
+        assert!(settings[..at].iter().all(|earlier| earlier.key != setting.key), "{settings:?}");
     }
 }
 
@@ -70,8 +75,8 @@ pub fn config(orders: &[u8]) {
 /// When an error would put control characters on a terminal, or an entry has no source.
 pub fn policy(orders: &[u8]) {
     for entry in read(orders, site_config::policy::parse).into_iter().flatten() {
-        assert!(!entry.source.is_empty(), "{entry:?}");
-        check_sentence(&entry.to_shown());
+        assert!(!entry.source.trim().is_empty(), "{entry:?}");
+        check_sentence(&format!("{} {} {}", entry.key, entry.value, entry.source));
     }
 }
 

@@ -2,10 +2,35 @@
 
 /// What parsers trip over, to be written into the middle of something.
 const TROUBLE: &[&[u8]] = &[
-    b"\0", b"\n", b"\r\n", b"\"", b"\\", b"\\u0000", b"\\ud800", b"{", b"}", b"[", b"]", b"=", b",",
-    b"-1", b"0", b"18446744073709551615", b"18446744073709551616", b"1e400", b"null", b"true",
-    b"\xff\xff\xff\xff", b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", b"\xff\xff\xff\xff\x0f",
-    "\u{202e}\u{200b}\u{feff}".as_bytes(), b"\x1b[2J", b"\xc3\x28", b"'''", b"\"\"\"", b"#",
+    b"\0",
+    b"\n",
+    b"\r\n",
+    b"\"",
+    b"\\",
+    b"\\u0000",
+    b"\\ud800",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"=",
+    b",",
+    b"-1",
+    b"0",
+    b"18446744073709551615",
+    b"18446744073709551616",
+    b"1e400",
+    b"null",
+    b"true",
+    b"\xff\xff\xff\xff",
+    b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
+    b"\xff\xff\xff\xff\x0f",
+    "\u{202e}\u{200b}\u{feff}".as_bytes(),
+    b"\x1b[2J",
+    b"\xc3\x28",
+    b"'''",
+    b"\"\"\"",
+    b"#",
 ];
 /// Most changes to one sample: more leave nothing of it.
 const MAX_EDITS: usize = 6;
@@ -92,9 +117,7 @@ impl<'a> Source<'a> {
         let bytes = self.bytes();
         match std::str::from_utf8(bytes) {
             Ok(text) => text,
-            Err(error) => {
-                std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default()
-            }
+            Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
         }
     }
 

@@ -48,7 +48,13 @@ impl Buddy {
     /// Takes a block of at least `bytes`; returns its offset.
     pub(crate) fn allocate(&mut self, bytes: usize) -> Option<usize> {
         let wanted = order_of(bytes)?;
-        let mut order = (wanted..self.heads.len()).find(|&o| self.heads[o] != NONE)?;
+        let mut order = match self.smallest_free(wanted) {
+            Some(order) => order,
+            None => {
+                self.merge_all();
+                self.smallest_free(wanted)?
+            }
+        };
         let unit = self.heads[order] as usize;
         self.unlink(unit, order);
         while order > wanted {
@@ -67,26 +73,42 @@ impl Buddy {
             .then(|| MIN_BLOCK << (state & ORDER))
     }
 
-    /// Gives the block at `offset` back and merges it with its free neighbours.
+    /// Gives the block at `offset` back.
+    ///
+    /// Free neighbours are merged only when an allocation finds nothing else: the sizes in use
+    /// repeat, and a block that was split once is taken again as it is.
     ///
     /// # Panics
     /// When no block in use starts at `offset`: a double free is a bug that must not go on.
     pub(crate) fn free(&mut self, offset: usize) {
         let size = self.block_size(offset).expect("freed address is a block in use");
         self.free_bytes += size;
-        let mut unit = offset / MIN_BLOCK;
-        let mut order = (self.state[unit] & ORDER) as usize;
-        self.state[unit] = 0;
-        while order + 1 < self.heads.len() {
-            let buddy = unit ^ (1 << order);
-            if self.state[buddy] != FREE | order as u8 {
-                break;
+        let unit = offset / MIN_BLOCK;
+        self.push(unit, (self.state[unit] & ORDER) as usize);
+    }
+
+    fn smallest_free(&self, wanted: usize) -> Option<usize> {
+        (wanted..self.heads.len()).find(|&order| self.heads[order] != NONE)
+    }
+
+    /// Merges every pair of free buddies, the small ones first.
+    fn merge_all(&mut self) {
+        for order in 0..self.heads.len() - 1 {
+            let mut unit = self.heads[order];
+            while unit != NONE {
+                let buddy = unit as usize ^ (1 << order);
+                let first = unit as usize & !(1 << order);
+                unit = self.next[unit as usize];
+                if self.state[buddy] == FREE | order as u8 {
+                    if unit as usize == buddy {
+                        unit = self.next[buddy];
+                    }
+                    self.unlink(first, order);
+                    self.unlink(first | (1 << order), order);
+                    self.push(first, order + 1);
+                }
             }
-            self.unlink(buddy, order);
-            unit &= !(1 << order);
-            order += 1;
         }
-        self.push(unit, order);
     }
 
     fn push(&mut self, unit: usize, order: usize) {

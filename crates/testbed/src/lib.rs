@@ -10,6 +10,7 @@ pub mod ask;
 mod command;
 mod host;
 pub mod hunt;
+mod insider;
 pub mod memory;
 pub mod mounted;
 pub mod random;
@@ -21,6 +22,7 @@ pub mod wire;
 
 pub use command::{Outcome, Sesame};
 pub use host::{Host, HostBuilder, PASSWORD};
+pub use insider::ProfileKeys;
 pub use snapshot::snapshot;
 pub use users::Users;
 

@@ -1,5 +1,7 @@
 //! `kill -9` at any instant of writing: what was acknowledged is there, and the trail knows of it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which may")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

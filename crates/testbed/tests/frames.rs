@@ -1,5 +1,7 @@
 //! Bytes that no client sends, and clients that don't do their part: everybody else is served.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which may")]
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -13,7 +15,7 @@ use ipc::{Suite, codec};
 use site_config::Daemon;
 use testbed::random::Random;
 use testbed::wire::{Raw, rest_of};
-use testbed::{Host, Users, ask, is_root_or_skip};
+use testbed::{Host, ask, is_root_or_skip};
 
 const BOTH: [Daemon; 2] = [Daemon::Audit, Daemon::Secrets];
 
@@ -134,6 +136,8 @@ fn what_is_no_frame_ends_the_connection_without_a_reply() {
         ];
         for (number, attack) in attacks.iter().enumerate() {
             let mut raw = established(&host, daemon);
+            // At once: nothing is buffered, and nothing awaited, for what can't become a frame.
+            raw.stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
             let _ = raw.stream.write_all(attack);
             assert_eq!(rest_of(&mut raw.stream).unwrap(), b"", "{daemon:?}, attack {number}");
         }
@@ -381,5 +385,4 @@ fn names_and_values_beyond_their_limits_have_their_exit_code() {
     assert_eq!(host.sesame(["profile", "list"]).succeed().lines().count(), 1);
     assert_served(&host);
     host.sesame(["audit", "verify"]).succeed();
-    assert!(Users::available() == host.users);
 }

@@ -1,5 +1,7 @@
 //! What changes a whole installation is killed half-way, repeated, or asked for by mistake.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which may")]
+
 use std::time::Duration;
 
 use ipc::secrets::SecretsRequest;

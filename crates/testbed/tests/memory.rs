@@ -11,14 +11,14 @@ use std::thread;
 
 use ipc::codec;
 use ipc::secrets::{Purpose, SecretsReply, SecretsRequest};
+use key_hierarchy::WorkingMemory;
 use key_hierarchy::metadata::FactorKind;
-use key_hierarchy::{Binding, Metadata};
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
-use site_config::{Daemon, Installation};
+use site_config::Daemon;
 use testbed::hunt::{Hunt, random_text};
 use testbed::memory::{Mapping, mappings};
 use testbed::{Host, is_root_or_skip};
@@ -134,21 +134,15 @@ fn every_key_is_nowhere_in_ordinary_memory() {
             hunt = hunt.with(&format!("the Noise key of {daemon:?}"), &private);
         }
         // What the daemon computes, computed once more from what lies on the disk.
-        let installation = host.layout.secrets_state().join("installation");
-        let id = Installation::load(&installation.join("installation.toml")).expect("it loads").id;
-        let metadata = fs::read(installation.join("profiles/default/unlock.json")).expect("there");
-        let binding = Binding { installation: id, profile: "default".to_owned() };
-        let metadata = Metadata::parse(&metadata, &binding).expect("it parses");
-        let FactorKind::Password { kdf } = &metadata.factors()[0].kind;
-        let password = testbed::PASSWORD.as_bytes();
-        let master = metadata.unlock_with_password(password).expect("it unlocks");
+        let keys = host.profile_keys("default", testbed::PASSWORD);
+        let FactorKind::Password { kdf } = &keys.metadata.factors()[0].kind;
+        let stretched = kdf
+            .stretch(testbed::PASSWORD.as_bytes(), &mut WorkingMemory::default())
+            .expect("it works");
         let hunt = hunt
-            .with("the stretched password", kdf.stretch(password).expect("it works").expose())
-            .with(
-                "the key of the vault",
-                master.vault_key(metadata.derivation(), "default").expose(),
-            )
-            .with("the key of the rows", master.row_key(metadata.derivation(), "default").expose());
+            .with("the stretched password", stretched.expose())
+            .with("the key of the database", keys.database.expose())
+            .with("the key of the rows", keys.rows.expose());
         host.unlock();
         assert_eq!(hunt.finds(&host), NOTHING, "after unlock");
         host.sesame(["secret", "set", "name"]).stdin("value").succeed();

@@ -1,5 +1,7 @@
 //! A peer is its key and its uid, and its role decides the rest (fault 2 and 5 of the predecessor).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which may")]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -12,16 +14,12 @@ use ipc::session::RESPONSE_BYTES;
 use ipc::{Client, ClientError, FaultKind, Identity, Suite, codec};
 use site_config::{Daemon, Role};
 use testbed::wire::{Raw, rest_of};
-use testbed::{Host, HostBuilder, Users, ask, is_root_or_skip};
+use testbed::{Host, Users, ask, is_root_or_skip};
 
 const BOTH: [Daemon; 2] = [Daemon::Audit, Daemon::Secrets];
 
 /// Between two refusals that are recorded on their own.
 const REFUSALS_ARE_COALESCED_FOR: Duration = Duration::from_millis(1050);
-
-fn builder() -> HostBuilder {
-    Host::builder()
-}
 
 /// Says hello with a key from a uid; returns every byte that came back, and the pid that tried.
 fn bytes_for(host: &Host, daemon: Daemon, uid: u32, identity: &Identity) -> (Vec<u8>, u32) {
@@ -145,7 +143,7 @@ fn an_operator_can_put_nothing_into_the_trail_and_the_attempt_is_recorded() {
 
 #[test]
 fn an_auditor_may_look_and_lock_and_nothing_else() {
-    let mut host = builder().provision();
+    let mut host = Host::builder().provision();
     let auditor = Identity::generate().unwrap();
     let own = nix::unistd::Uid::effective().as_raw();
     host.add_peer("auditor", Role::Auditor, own, *auditor.public());
@@ -216,7 +214,7 @@ fn every_pair_of_noise_algorithms_works_when_it_is_configured() {
         for hash in ["blake2s", "sha256"] {
             let config =
                 format!("[crypto]\nnoise_cipher = \"{cipher}\"\nnoise_hash = \"{hash}\"\n");
-            let mut host = builder().config(&config).provision();
+            let mut host = Host::builder().config(&config).provision();
             host.start();
             host.init();
             host.unlock();
@@ -230,7 +228,7 @@ fn every_pair_of_noise_algorithms_works_when_it_is_configured() {
 #[test]
 fn a_suite_below_the_minimum_is_refused_and_recorded() {
     let config = "[crypto]\nminimum_peer_profile = \"leading-edge\"\n";
-    let mut host = builder().config(config).provision();
+    let mut host = Host::builder().config(config).provision();
     host.start();
     host.init();
     for suite in Suite::ALL {
@@ -250,7 +248,7 @@ fn a_suite_below_the_minimum_is_refused_and_recorded() {
 fn the_governance_compatible_profile_holds_from_end_to_end() {
     let config = "[crypto]\nprofile = \"governance-compatible\"\n\
                   minimum_peer_profile = \"governance-compatible\"\n";
-    let mut host = builder().config(config).provision();
+    let mut host = Host::builder().config(config).provision();
     host.start();
     host.init();
     host.unlock();
@@ -322,7 +320,7 @@ fn a_missing_or_replaced_key_stops_the_daemon_and_nothing_is_made() {
         let other = Identity::generate().unwrap();
         fs::write(&path, other.private().expose()).unwrap();
         let owner = host.expected(daemon).uid;
-        std::os::unix::fs::chown(&path, Some(owner), Some(owner)).unwrap();
+        std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
         let said = host.try_start(daemon).unwrap_err();
         assert!(said.starts_with("78:") && said.contains("not the one that peers.toml"), "{said}");
         assert_eq!(fs::read(&path).unwrap(), other.private().expose(), "the key was changed");
@@ -342,7 +340,7 @@ fn a_missing_or_replaced_key_stops_the_daemon_and_nothing_is_made() {
 /// `sesame up` provisions once, and never repairs a provisioned directory by replacing keys.
 #[test]
 fn up_makes_no_key_where_peers_toml_is() {
-    let mut host = builder().users(Users::only_me()).provision();
+    let mut host = Host::builder().users(Users::only_me()).provision();
     for missing in BOTH {
         let path = host.layout.daemon_key(missing);
         let key = fs::read(&path).unwrap();

@@ -154,6 +154,9 @@ fn from_errno(errno: i32) -> Option<VaultError> {
     match errno {
         libc::ENOSPC | libc::EDQUOT => Some(VaultError::Full),
         libc::EROFS | libc::EACCES | libc::EPERM => Some(VaultError::ReadOnly),
+        // A journal that is there and can't be opened for writing is opened for reading, and then
+        // written to.
+        libc::EBADF => Some(VaultError::ReadOnly),
         _ => None,
     }
 }

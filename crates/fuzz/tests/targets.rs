@@ -1,0 +1,27 @@
+//! Every target, for a moment. The crate's own page says how to search for longer.
+
+use std::time::Duration;
+
+/// Runs a target on random bytes. Under a fuzzer the two limits mean nothing.
+macro_rules! target {
+    ($name:ident, $target:path) => {
+        #[test]
+        fn $name() {
+            bolero::check!()
+                .with_test_time(Duration::from_millis(1500))
+                .with_iterations(1_000_000)
+                .with_max_len(512)
+                .for_each(|orders: &[u8]| $target(orders));
+        }
+    };
+}
+
+target!(only_an_honest_client_s_messages_come_out_of_the_frames, fuzz::frames);
+target!(messages_decode_or_are_refused, fuzz::messages);
+target!(every_message_survives_the_wire, fuzz::round_trip);
+target!(config_toml_is_read_or_refused, fuzz::config);
+target!(policy_toml_is_read_or_refused, fuzz::policy);
+target!(peers_toml_is_read_or_refused, fuzz::peers);
+target!(installation_toml_is_read_or_refused, fuzz::installation);
+target!(no_edited_trail_is_sound, fuzz::audit_lines);
+target!(no_edited_metadata_opens, fuzz::metadata);

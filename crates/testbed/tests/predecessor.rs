@@ -1,0 +1,300 @@
+//! What the predecessor got wrong (DESIGN, section 10), each fault end to end, and where more is
+//! tested of it:
+//!
+//! | fault | here | more |
+//! | --- | --- | --- |
+//! | 1: one factor of `all` opened the vault | with the first second factor | |
+//! | 2: anybody of the same uid read secrets | `a_process_of_the_same_uid…` | trust.rs, frames.rs |
+//! | 3: four of five threads had no filter | `the_filter_is_on_every_thread` | sandbox.rs, posture.rs |
+//! | 4: a second `init` destroyed the vault | `a_second_init_…` | interrupted.rs |
+//! | 5: the trail convicted nobody | `an_audit_log_that_was_…`, and three below | cli.rs, crash.rs |
+//! | 6: wrong passwords cost nothing | `wrong_passwords_are_…` | unlock.rs |
+//! | 7: plaintext stayed after lock | `nothing_of_a_secret_stays_…` | memory.rs |
+//! | 8: the policy was never read | `the_policy_is_read_…` | policy.rs |
+//! | 9: values could be swapped | `values_that_were_swapped_…` | the vault's tampering.rs |
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use audit_log::line::hash_of;
+use audit_log::{Exporter, Hash, Operation, Outcome, parse_line};
+use ipc::Identity;
+use site_config::Daemon;
+use testbed::hunt::{Hunt, random_text};
+use testbed::{Host, PASSWORD, binary, is_root_or_skip};
+
+/// Fault 2.
+#[test]
+fn a_process_of_the_same_uid_without_a_known_key_gets_nothing() {
+    let host = Host::unlocked();
+    let file = host.dir().join("unknown.key");
+    let ask = |key: &[u8]| {
+        fs::write(&file, key).expect("a key file");
+        let server = host.expected(Daemon::Secrets);
+        let hex: String = server.key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut command = Command::new(binary("peer-tool"));
+        command.arg(host.layout.secrets_socket()).arg(&file).arg(hex).arg(server.uid.to_string());
+        if host.users.are_separate() {
+            let uid = host.users.operator;
+            chown(&file, Some(uid), Some(uid)).expect("chown");
+            command.uid(uid).gid(uid);
+        }
+        let output = command.output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let known = fs::read(host.layout.operator_key().expect("a key")).expect("it is readable");
+    assert_eq!(ask(&known), "answered");
+    let unknown = Identity::generate().expect("random bytes");
+    assert_eq!(ask(unknown.private().expose()), "the daemon refused this key");
+    let refusals = host.refusals();
+    assert_eq!(refusals.len(), 1);
+    let actor = refusals[0].actor.as_ref().expect("who it was");
+    assert_eq!((actor.uid, actor.key), (host.users.operator, Some(Hash(*unknown.public()))));
+}
+
+/// Fault 3.
+#[test]
+fn the_filter_is_on_every_thread() {
+    if !is_root_or_skip("looking at the processes of other users") {
+        return;
+    }
+    let host = Host::started();
+    for daemon in [Daemon::Audit, Daemon::Secrets] {
+        let tasks = fs::read_dir(format!("/proc/{}/task", host.pid(daemon))).expect("its threads");
+        let filtered: Vec<bool> = tasks
+            .flatten()
+            .map(|task| fs::read_to_string(task.path().join("status")).expect("a status"))
+            .map(|status| status.contains("\nSeccomp:\t2\n"))
+            .collect();
+        assert!(filtered.len() > 4 && filtered.iter().all(|yes| *yes), "{filtered:?}");
+    }
+}
+
+/// Fault 4.
+#[test]
+fn a_second_init_leaves_a_locked_vault_as_it_is() {
+    let host = Host::unlocked();
+    host.sesame(["secret", "set", "name"]).stdin("value").succeed();
+    host.sesame(["lock"]).succeed();
+    host.sesame(["init", "--password-stdin"]).stdin("another password").fail(9);
+    host.unlock();
+    assert_eq!(host.sesame(["secret", "get", "name"]).run().stdout, b"value");
+}
+
+/// An exported trail of a host with something in it, and its head as a person noted it.
+fn exported() -> (Host, tempfile::TempDir, PathBuf, String) {
+    let host = Host::unlocked();
+    host.sesame(["secret", "set", "name"]).stdin("value").succeed();
+    host.sesame(["secret", "get", "name"]).succeed();
+    host.sesame(["lock"]).succeed();
+    let stick = tempfile::tempdir_in("/tmp").expect("a directory");
+    let operator = host.users.operator;
+    chown(stick.path(), Some(operator), Some(operator)).expect("chown");
+    let bundle = stick.path().join("bundle");
+    host.sesame(["audit", "export"]).args([&bundle]).succeed();
+    let manifest = fs::read(bundle.join("manifest.json")).expect("a manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    let head = format!("{}:{}", manifest["entries"], manifest["head"].as_str().expect("a hash"));
+    (host, stick, bundle, head)
+}
+
+/// Exit code and verdict of `sesame audit verify --path`, by the forger's own user: it needs nothing.
+fn verdict(host: &Host, bundle: &Path, more: &[&str]) -> (i32, String) {
+    let command = host.sesame(["--json", "audit", "verify", "--path"]).args([bundle]).args(more);
+    let outcome = command.user(testbed::Users::only_me().operator).run();
+    let report: serde_json::Value = serde_json::from_str(&outcome.text()).unwrap_or_default();
+    (outcome.code, report["verdict"].as_str().unwrap_or_default().to_owned())
+}
+
+fn lines(bundle: &Path) -> (PathBuf, Vec<String>) {
+    let files = fs::read_dir(bundle.join("trail")).expect("a trail").flatten();
+    let files: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
+    assert_eq!(files.len(), 1, "a short trail is one file");
+    let text = fs::read_to_string(&files[0]).expect("it is text");
+    (files[0].clone(), text.split_inclusive('\n').map(str::to_owned).collect())
+}
+
+/// Fault 5.
+#[test]
+fn an_audit_log_that_was_cut_edited_or_lost_is_told_from_a_sound_one() {
+    type Forgery = (i32, &'static str, fn(&mut Vec<String>));
+    const FORGERIES: [Forgery; 6] = [
+        (0, "sound", |_| {}),
+        (13, "truncated", |lines| lines.truncate(lines.len() - 2)),
+        (10, "edited", |lines| lines[4] = lines[4].replace("default", "defauIt")),
+        (11, "deleted", |lines| drop(lines.remove(4))),
+        (12, "reordered", |lines| lines.swap(4, 5)),
+        (18, "malformed", |lines| lines.insert(4, "nothing of ours\n".to_owned())),
+    ];
+    let (host, _stick, bundle, head) = exported();
+    let (file, original) = lines(&bundle);
+    for (code, name, forge) in FORGERIES {
+        let mut lines = original.clone();
+        forge(&mut lines);
+        fs::write(&file, lines.concat()).expect("forged");
+        assert_eq!(verdict(&host, &bundle, &[]), (code, name.to_owned()));
+        let code = verdict(&host, &bundle, &["--expect-head", &head]).0;
+        assert_eq!(code == 0, name == "sound", "{name}");
+    }
+    fs::remove_dir_all(bundle.join("trail")).expect("removed");
+    fs::remove_file(bundle.join("manifest.json")).expect("removed");
+    assert_eq!(verdict(&host, &bundle, &[]), (16, "absent".to_owned()));
+}
+
+/// Fault 5: with full knowledge of the format, all hashes and the manifest made anew.
+#[test]
+fn an_audit_log_that_was_hashed_anew_is_caught_by_a_head_on_paper() {
+    let (host, stick, bundle, head) = exported();
+    let (_, original) = lines(&bundle);
+    let forge = |name: &str, keep: &dyn Fn(&str) -> bool| {
+        let mut forger = Exporter::create(&stick.path().join(name)).expect("a directory");
+        let mut previous = Hash::ZERO;
+        for (seq, line) in original.iter().filter(|line| keep(line)).enumerate() {
+            let entry = parse_line(line.as_bytes()).expect("an entry");
+            let line = line
+                .replace(&format!("\"seq\":{},", entry.seq), &format!("\"seq\":{seq},"))
+                .replace("\"subject\":\"name\"", "\"subject\":\"mane\"")
+                .replace(&entry.prev_hash.to_string(), &previous.to_string());
+            let algorithm = "blake3".parse().expect("an algorithm");
+            previous = hash_of(line.as_bytes(), algorithm).expect("a line");
+            let line = line.replace(&entry.hash.to_string(), &previous.to_string());
+            forger.push(line.as_bytes()).expect("a sound line");
+        }
+        forger.finish().expect("a bundle that is sound in itself");
+        stick.path().join(name)
+    };
+    let sound = (0, "sound".to_owned());
+    let expected = ["--expect-head", &head];
+    let same_length = forge("renamed", &|_| true);
+    assert_eq!(verdict(&host, &same_length, &[]), sound, "nothing in it contradicts it");
+    assert_eq!(verdict(&host, &same_length, &expected), (15, "rewritten".to_owned()));
+    let shorter = forge("shorter", &|line| !line.contains("\"unlock\""));
+    assert_eq!(verdict(&host, &shorter, &[]), sound);
+    assert_eq!(verdict(&host, &shorter, &expected), (14, "rolled-back".to_owned()));
+    assert_eq!(verdict(&host, &bundle, &expected), sound);
+}
+
+/// Fault 5: unlock and lock were not in it.
+#[test]
+fn unlock_use_and_lock_are_in_the_trail_before_they_are_told() {
+    let host = Host::unlocked();
+    host.sesame(["secret", "set", "name"]).stdin("value").succeed();
+    host.sesame(["lock"]).succeed();
+    let told: Vec<(Operation, Outcome)> =
+        host.entries().iter().map(|entry| (entry.operation, entry.outcome)).collect();
+    let expected = [
+        (Operation::Genesis, Outcome::Done),
+        (Operation::DaemonStart, Outcome::Done),
+        (Operation::DaemonStart, Outcome::Done),
+        (Operation::Init, Outcome::Authorised),
+        (Operation::Init, Outcome::Done),
+        (Operation::Unlock, Outcome::Authorised),
+        (Operation::Unlock, Outcome::Done),
+        (Operation::SecretSet, Outcome::Authorised),
+        (Operation::Lock, Outcome::Done),
+    ];
+    assert_eq!(told, expected);
+}
+
+/// Fault 5: a torn last line broke it for ever.
+#[test]
+fn a_torn_last_line_is_repaired_and_the_repair_is_recorded() {
+    let mut host = Host::initialised();
+    host.stop();
+    let trail = fs::read_dir(host.layout.audit_state().join("trail")).expect("a trail").flatten();
+    let mut segments: Vec<PathBuf> = trail.map(|entry| entry.path()).collect();
+    segments.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    segments.sort();
+    let last = segments.last().expect("a segment");
+    let whole = host.trail_lines().len();
+    let mut file = fs::File::options().append(true).open(last).expect("it opens");
+    file.write_all(b"{\"seq\":9,\"time\":\"20").expect("torn");
+    drop(file);
+    host.start();
+    host.unlock();
+    let repairs = host.entries_of(Operation::Repair, Outcome::Done);
+    assert_eq!(repairs.len(), 1);
+    assert_eq!(repairs[0].seq as usize, whole);
+    host.sesame(["audit", "verify"]).succeed();
+}
+
+/// Fault 6.
+#[test]
+fn wrong_passwords_are_recorded_and_slowed_down() {
+    let mut host = Host::builder().config("unlock.free_attempts = 1\n").provision();
+    host.start();
+    host.init();
+    let wrong = || host.sesame(["unlock", "--password-stdin"]).stdin("not the password").run().code;
+    assert_eq!([wrong(), wrong(), wrong()], [6, 6, 7]);
+    assert_eq!(host.entries_of(Operation::Unlock, Outcome::Failed).len(), 2);
+    assert_eq!(host.entries_of(Operation::Unlock, Outcome::Refused).len(), 1);
+}
+
+/// Fault 7.
+#[test]
+fn nothing_of_a_secret_stays_in_ordinary_memory() {
+    if !is_root_or_skip("reading another process's memory") {
+        return;
+    }
+    let host = Host::unlocked();
+    let value = random_text(64);
+    host.sesame(["secret", "set", "name"]).stdin(value.as_str()).succeed();
+    host.sesame(["secret", "get", "name"]).succeed();
+    host.sesame(["lock"]).succeed();
+    let found = Hunt::default().with("the value", value.as_bytes()).finds(&host);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// Fault 8.
+#[test]
+fn the_policy_is_read_and_beats_the_configuration() {
+    let mut host = Host::builder().config("crypto.kdf = \"argon2id\"\n").provision();
+    let policy = "[[policy]]\nkey = \"crypto.kdf\"\nvalue = \"pbkdf2-sha256\"\nsource = \"us\"\n";
+    fs::write(host.layout.policy_file(), policy).expect("policy.toml");
+    let said = host.try_start(Daemon::Secrets).expect_err("no start");
+    assert!(said.starts_with("78: "), "{said}");
+    for word in ["crypto.kdf", "\"argon2id\"", "\"pbkdf2-sha256\"", "source: us"] {
+        assert!(said.contains(word), "{said}");
+    }
+    fs::write(host.layout.config_file(), "").expect("config.toml");
+    host.start();
+    host.init();
+    let keys = host.profile_keys("default", PASSWORD);
+    let kind = format!("{:?}", keys.metadata.factors()[0].kind);
+    assert!(kind.contains("Pbkdf2Sha256"), "{kind}");
+}
+
+/// Fault 9: by somebody who has the disk, the password, and so the key of the database.
+#[test]
+fn values_that_were_swapped_in_the_database_never_come_out() {
+    let mut host = Host::unlocked();
+    for (name, value) in [("staging", "harmless"), ("production", "precious"), ("other", "as is")] {
+        host.sesame(["secret", "set", name]).stdin(value).succeed();
+    }
+    host.stop();
+    let file = host.layout.secrets_state().join("installation/profiles/default/vault.db");
+    let key = host.profile_keys("default", PASSWORD).database;
+    let digits: String = key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
+    let database = rusqlite::Connection::open(&file).expect("it opens");
+    let swapped = database.execute_batch(&format!(
+        "PRAGMA key = \"x'{digits}'\";
+         CREATE TEMP TABLE old AS SELECT * FROM secret;
+         UPDATE secret SET (nonce, sealed) = (SELECT nonce, sealed FROM old WHERE name =
+             CASE secret.name WHEN 'staging' THEN 'production' ELSE 'staging' END)
+         WHERE name IN ('staging', 'production');"
+    ));
+    swapped.expect("who has the key may write");
+    drop(database);
+    host.start();
+    host.unlock();
+    for name in ["staging", "production"] {
+        let outcome = host.sesame(["secret", "get", name]).run();
+        assert_eq!((outcome.code, outcome.stdout), (26, Vec::new()), "{name}");
+    }
+    assert_eq!(host.sesame(["secret", "get", "other"]).run().stdout, b"as is");
+    assert_eq!(host.entries_of(Operation::SecretGet, Outcome::Failed).len(), 2);
+}
