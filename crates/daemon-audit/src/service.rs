@@ -78,7 +78,7 @@ impl AuditService {
         let reply = match request {
             AuditRequest::Status => handlers::status::handle(self),
             AuditRequest::Posture => AuditReply::Posture(self.posture.checks()),
-            AuditRequest::Genesis { installation, org, machine_binding, .. } => {
+            AuditRequest::Genesis { installation, org, machine_binding } => {
                 handlers::genesis::handle(self, peer, installation, org, machine_binding)
             }
             AuditRequest::Append(record) => handlers::append::handle(self, peer, record),

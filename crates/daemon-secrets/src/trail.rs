@@ -59,7 +59,6 @@ impl Trail {
             installation: installation.id,
             org: installation.org.as_ref().map(|org| org.as_str()),
             machine_binding: installation.machine_binding,
-            created: &installation.created,
         };
         self.request(&request, |reply| match reply {
             AuditReply::Genesis(id) => Some(id),

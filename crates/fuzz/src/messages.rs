@@ -22,7 +22,7 @@ static SAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mut samples = Vec::new();
     for variant in 0..14 {
         let mut orders = vec![variant];
-        orders.extend((1..=255).map(|n: u8| if n % 7 == 0 { 3 } else { n | 1 }));
+        orders.extend((1..=255).map(|n: u8| if n.is_multiple_of(7) { 3 } else { n | 1 }));
         samples.extend(all(&orders));
     }
     samples
@@ -138,7 +138,6 @@ fn audit_request<'a>(from: &mut Source<'a>) -> AuditRequest<'a> {
             installation: uuid(from),
             org: from.maybe(Source::text),
             machine_binding: from.maybe(Source::array),
-            created: from.text(),
         },
         3 => AuditRequest::Append(record(from)),
         4 => AuditRequest::Read { from: from.number() },
@@ -213,7 +212,6 @@ fn trail_status(from: &mut Source<'_>) -> TrailStatus {
         size: from.number(),
         head: from.array(),
         hash: from.choice(&[AuditHash::Blake3, AuditHash::Sha256]),
-        wiped: from.flag(),
     }
 }
 

@@ -26,8 +26,6 @@ pub enum AuditRequest<'a> {
         org: Option<&'a str>,
         /// Keyed hash of the machine's id, if it is bound.
         machine_binding: Option<[u8; 32]>,
-        /// When it was made, RFC 3339.
-        created: &'a str,
     },
     /// Make one entry durable.
     Append(Record),
@@ -90,8 +88,6 @@ pub struct TrailStatus {
     pub head: [u8; 32],
     /// The chain's hash function.
     pub hash: AuditHash,
-    /// Whether the last thing recorded of this installation was its authorised wipe.
-    pub wiped: bool,
 }
 
 /// What daemon-secrets has recorded; daemon-audit adds who reported it, the number and the time.

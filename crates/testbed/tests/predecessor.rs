@@ -225,7 +225,8 @@ fn a_torn_last_line_is_repaired_and_the_repair_is_recorded() {
 /// Fault 6.
 #[test]
 fn wrong_passwords_are_recorded_and_slowed_down() {
-    let mut host = Host::builder().config("unlock.free_attempts = 1\n").provision();
+    let config = "unlock.free_attempts = 1\nunlock.backoff_base_seconds = 60\n";
+    let mut host = Host::builder().config(config).provision();
     host.start();
     host.init();
     let wrong = || host.sesame(["unlock", "--password-stdin"]).stdin("not the password").run().code;

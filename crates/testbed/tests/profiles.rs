@@ -102,7 +102,7 @@ fn before_init_there_is_nothing_to_unlock() {
 
 #[test]
 fn an_unused_profile_locks_itself_and_a_used_one_does_not() {
-    let host = host_with("unlock.auto_lock_seconds = 2\n");
+    let host = host_with("unlock.auto_lock_seconds = 3\n");
     host.unlock();
     host.sesame(["secret", "set", "name"]).stdin("value").succeed();
     let until = Instant::now() + Duration::from_secs(5);

@@ -16,6 +16,5 @@ pub fn handle(service: &AuditService) -> AuditReply<'static> {
             HashAlgorithm::Blake3 => AuditHash::Blake3,
             HashAlgorithm::Sha256 => AuditHash::Sha256,
         },
-        wiped: service.store.is_wiped(&writer.genesis().installation),
     }))
 }

@@ -68,7 +68,7 @@ fn start(layout: &Layout, daemon: Daemon) -> Result<(), Failure> {
         notify_socket(layout, daemon).map_err(|error| cannot(name, &error))?;
     let mut command = Command::new(binary(name)?);
     match layout.kind() {
-        LayoutKind::Dir => command.arg("--dir").arg(layout.audit_state().with_file_name("")),
+        LayoutKind::Dir => command.arg("--dir").args(layout.audit_state().parent()),
         _ => command.arg("--session"),
     };
     // A group of its own: ^C at the prompt is not meant for it.
