@@ -160,6 +160,18 @@ mod tests {
         assert_eq!(again.standing(&profile, &file), (0, Duration::ZERO));
     }
 
+    /// The clock goes on between two looks at it.
+    #[test]
+    fn a_first_try_never_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let profile = ProfileName::try_from("default").unwrap();
+        for _ in 0..3000 {
+            let mut attempts = Attempts::new(settings()).unwrap();
+            let file = dir.path().join("attempts.json");
+            assert_eq!(attempts.standing(&profile, &file), (0, Duration::ZERO));
+        }
+    }
+
     #[test]
     fn a_reboot_starts_the_delay_again_and_garbage_counts_as_many_tries() {
         let dir = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@
 //! Without a nightly, `BOLERO_RANDOM_TEST_TIME_MS=600000 BOLERO_RANDOM_ITERATIONS=1000000000 cargo
 //! test -p fuzz` is the same search in the dark. What it finds is printed with a seed;
 //! `BOLERO_RANDOM_SEED=… cargo test -p fuzz NAME` shows it again. An input that is to be tried for
-//! ever belongs into `tests/__fuzz__/NAME/corpus/`.
+//! ever belongs into `tests/__fuzz__/NAME/corpus/`, a zero byte in front of it ([`shape`]).
 
 #![forbid(unsafe_code)]
 

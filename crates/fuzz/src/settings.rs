@@ -1,7 +1,6 @@
 //! The files that an administrator writes.
 
 use std::path::Path;
-use std::sync::LazyLock;
 
 use site_config::{Installation, Peers};
 
@@ -28,16 +27,14 @@ id = \"6e2f3f5e-4f0e-4a53-9a3b-8f0e4e5d9c11\"\norg = \"org.example\"\n\
 machine_binding = \"0303030303030303030303030303030303030303030303030303030303030303\"\n\
 created = \"2026-03-01T12:00:00Z\"\n";
 
-static SAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    [CONFIG, POLICY, PEERS, INSTALLATION].map(|text| text.as_bytes().to_vec()).into()
-});
-
-/// What reading `bytes` gives; files that are no text are refused before the parsers.
+/// What reading the file gives; one that is no text is refused before the parsers.
 fn read<T, E: std::fmt::Display>(
+    sample: &str,
     orders: &[u8],
     parse: impl Fn(&str, &Path) -> Result<T, E>,
 ) -> Option<T> {
-    let text = String::from_utf8(shape(&SAMPLES, orders)).ok()?;
+    let samples = [sample.as_bytes().to_vec()];
+    let text = String::from_utf8(shape(&samples, orders)).ok()?;
     if text.contains('\0') {
         return None;
     }
@@ -62,7 +59,7 @@ fn check_sentence(sentence: &str) {
 /// # Panics
 /// When an error would put control characters on a terminal, or one key is set twice.
 pub fn config(orders: &[u8]) {
-    let Some(settings) = read(orders, site_config::config::parse) else { return };
+    let Some(settings) = read(CONFIG, orders, site_config::config::parse) else { return };
     for (at, setting) in settings.iter().enumerate() {
         check_sentence(&format!("{} {} {}", setting.key, setting.value, setting.origin));
         assert!(settings[..at].iter().all(|earlier| earlier.key != setting.key), "{settings:?}");
@@ -74,7 +71,7 @@ pub fn config(orders: &[u8]) {
 /// # Panics
 /// When an error would put control characters on a terminal, or an entry has no source.
 pub fn policy(orders: &[u8]) {
-    for entry in read(orders, site_config::policy::parse).into_iter().flatten() {
+    for entry in read(POLICY, orders, site_config::policy::parse).into_iter().flatten() {
         assert!(!entry.source.trim().is_empty(), "{entry:?}");
         check_sentence(&format!("{} {} {}", entry.key, entry.value, entry.source));
     }
@@ -85,7 +82,7 @@ pub fn policy(orders: &[u8]) {
 /// # Panics
 /// When a set of peers is not the same after being written and read again, or lacks a daemon.
 pub fn peers(orders: &[u8]) {
-    let Some(peers) = read(orders, Peers::parse) else { return };
+    let Some(peers) = read(PEERS, orders, Peers::parse) else { return };
     let rendered = peers.render();
     let again = Peers::parse(&rendered, Path::new("/f")).expect("we read what we write");
     assert!(again.iter().eq(peers.iter()), "{rendered}");
@@ -99,7 +96,7 @@ pub fn peers(orders: &[u8]) {
 /// # Panics
 /// When an installation is not the same after being written and read again.
 pub fn installation(orders: &[u8]) {
-    let Some(installation) = read(orders, Installation::parse) else { return };
+    let Some(installation) = read(INSTALLATION, orders, Installation::parse) else { return };
     let rendered = installation.render();
     let again = Installation::parse(&rendered, Path::new("/f")).expect("we read what we write");
     assert_eq!(again, installation, "{rendered}");

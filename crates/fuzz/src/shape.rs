@@ -1,5 +1,7 @@
 //! From a fuzzer's bytes to an input that is worth trying.
 
+use std::ops::Range;
+
 /// What parsers trip over, to be written into the middle of something.
 const TROUBLE: &[&[u8]] = &[
     b"\0",
@@ -35,19 +37,18 @@ const TROUBLE: &[&[u8]] = &[
 /// Most changes to one sample: more leave nothing of it.
 const MAX_EDITS: usize = 6;
 
-/// An input: `orders` itself without its first byte when that is even, and otherwise one of the
-/// valid `samples`, damaged as the other bytes say.
+/// First bytes below this one give the rest as it is: noise is tried too, but seldom.
+const RAW: u8 = 16;
+
+/// An input: `orders` without its first byte when that is small, and otherwise one of the valid
+/// `samples`, damaged as the other bytes say.
 #[must_use]
 pub fn shape(samples: &[Vec<u8>], orders: &[u8]) -> Vec<u8> {
     let Some((first, rest)) = orders.split_first() else { return Vec::new() };
-    match samples.len() {
-        count if count > 0 && first % 2 == 1 => {
-            let mut input = samples[usize::from(first / 2) % count].clone();
-            damage(&mut input, samples, rest);
-            input
-        }
-        _ => rest.to_vec(),
-    }
+    let Some(chosen) = first.checked_sub(RAW) else { return rest.to_vec() };
+    let mut input = samples[usize::from(chosen) % samples.len()].clone();
+    damage(&mut input, samples, rest);
+    input
 }
 
 /// Changes `input` a few times, four bytes of `orders` each.
@@ -56,31 +57,47 @@ pub(crate) fn damage(input: &mut Vec<u8>, samples: &[Vec<u8>], orders: &[u8]) {
         let [what, high, low, how] = *order else { return };
         let at = usize::from(u16::from_be_bytes([high, low])) % (input.len() + 1);
         let end = (at + 1 + usize::from(how) % 32).min(input.len());
-        match what % 9 {
-            // As it was: fewer changes, and none at all, are worth trying too.
-            0 => {}
-            1 if at < input.len() => input[at] ^= 1 << (how % 8),
-            2 if at < input.len() => input[at] = how,
-            3 => input.insert(at, how),
-            4 => drop(input.drain(at..end)),
-            5 => {
+        match what % 16 {
+            0 if at < input.len() => input[at] ^= 1 << (how % 8),
+            1 if at < input.len() => input[at] = how,
+            2 => input.insert(at, how),
+            3 => drop(input.drain(at..end)),
+            4 => {
                 let again = input[at..end].to_vec();
                 input.splice(at..at, again);
             }
+            5 => drop(input.splice(at..at, trouble(how))),
             6 => {
-                let trouble = TROUBLE[usize::from(how) % TROUBLE.len()];
-                input.splice(at..at, trouble.iter().copied());
-            }
-            7 => {
                 let other = &samples[usize::from(how) % samples.len()];
                 let from = at.min(other.len());
                 input.truncate(at);
                 input.extend_from_slice(&other[from..]);
             }
-            8 => input.truncate(at),
+            7 if how < 64 => input.truncate(at),
+            // What text is made of: lines, and what stands between two quotes.
+            8 => drop(input.drain(around(input, at, b'\n'))),
+            9 => {
+                let line = around(input, at, b'\n');
+                let again = input[line.clone()].to_vec();
+                input.splice(line.end..line.end, [b"\n".to_vec(), again].concat());
+            }
+            10 => drop(input.drain(around(input, at, b'"'))),
+            11 => drop(input.splice(around(input, at, b'"'), trouble(how))),
+            // As it was: few changes, and none at all, are worth trying too.
             _ => {}
         }
     }
+}
+
+fn trouble(how: u8) -> impl Iterator<Item = u8> {
+    TROUBLE[usize::from(how) % TROUBLE.len()].iter().copied()
+}
+
+/// What lies around `at`, from one `border` to the next, without either.
+fn around(input: &[u8], at: usize, border: u8) -> Range<usize> {
+    let before = input[..at].iter().rposition(|byte| *byte == border).map_or(0, |found| found + 1);
+    let after = input[at..].iter().position(|byte| *byte == border);
+    before..after.map_or(input.len(), |found| at + found)
 }
 
 /// Numbers, choices and texts, as long as the bytes last; then zeros.
@@ -143,19 +160,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_even_first_byte_gives_the_rest_and_an_odd_one_a_sample() {
+    fn a_small_first_byte_gives_the_rest_and_any_other_a_sample() {
         let samples = [b"first".to_vec(), b"second".to_vec()];
         assert_eq!(shape(&samples, b"\0raw bytes"), b"raw bytes");
-        assert_eq!(shape(&samples, &[1]), b"first");
-        assert_eq!(shape(&samples, &[3]), b"second");
-        assert_eq!(shape(&samples, &[1, 2, 0, 1, b'u']), b"furst");
+        assert_eq!(shape(&samples, &[16]), b"first");
+        assert_eq!(shape(&samples, &[17]), b"second");
+        assert_eq!(shape(&samples, &[16, 1, 0, 1, b'u']), b"furst");
         assert_eq!(shape(&samples, &[]), b"");
+    }
+
+    #[test]
+    fn lines_and_quoted_texts_are_taken_whole() {
+        let samples = [b"a = \"b c\"\nd\n".to_vec()];
+        assert_eq!(shape(&samples, &[16, 8, 0, 6, 0]), b"\nd\n");
+        assert_eq!(shape(&samples, &[16, 9, 0, 10, 0]), b"a = \"b c\"\nd\nd\n");
+        assert_eq!(shape(&samples, &[16, 10, 0, 6, 0]), b"a = \"\"\nd\n");
+        assert_eq!(shape(&samples, &[16, 11, 0, 6, 0]), b"a = \"\0\"\nd\n");
     }
 
     #[test]
     fn no_order_is_beyond_the_end_of_its_sample() {
         let samples = [b"abc".to_vec(), Vec::new()];
-        for first in [1, 3] {
+        for first in [16, 17] {
             for what in 0..=255 {
                 for at in [0, 1, 2, 3, 4, 255] {
                     for how in [0, 31, 255] {

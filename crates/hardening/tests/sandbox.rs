@@ -80,7 +80,7 @@ fn work(own: &Path, thread: usize) {
     large.resize(8 << 20, 2);
     drop(large);
     thread::sleep(std::time::Duration::from_millis(1));
-    assert!(secret_memory::SecretSlice::<u64>::new(1 << 12).is_ok());
+    assert!(secret_memory::SecretSlice::<argon2::Block>::new(32).is_ok());
     let mut noise = [0_u8; 32];
     // SAFETY: getrandom(2) writes as many bytes as the buffer has.
     assert_eq!(unsafe { libc::getrandom(noise.as_mut_ptr().cast(), 32, 0) }, 32);

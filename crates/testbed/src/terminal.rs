@@ -25,6 +25,7 @@ pub struct Terminal {
     /// Held open, so that the terminal and its flags outlive the command.
     slave: File,
     child: Child,
+    before: Termios,
     screen: Vec<u8>,
     /// How much of the screen was expected already.
     read: usize,
@@ -55,6 +56,7 @@ impl Terminal {
     ) -> Self {
         let pty = openpty(None, None).expect("a pseudo-terminal");
         let (master, slave) = (File::from(pty.master), File::from(pty.slave));
+        let before = tcgetattr(slave.as_fd()).expect("a terminal has flags");
         let stream = || Stdio::from(slave.try_clone().expect("a descriptor"));
         // setsid(1) is a new session's leader, makes standard input its controlling terminal, and
         // becomes the program: /dev/tty is this terminal, and the child's process id is the program's.
@@ -67,7 +69,7 @@ impl Terminal {
         }
         adjust(&mut command);
         let child = command.spawn().expect("setsid(1) of util-linux");
-        Self { master, slave, child, screen: Vec::new(), read: 0 }
+        Self { master, slave, child, before, screen: Vec::new(), read: 0 }
     }
 
     /// Waits until `text` appears, after whatever was expected before.
@@ -114,12 +116,13 @@ impl Terminal {
         self.flags().local_flags.contains(LocalFlags::ECHO)
     }
 
-    /// The terminal's flags.
-    ///
-    /// # Panics
-    /// When the terminal is gone.
+    /// Whether the terminal is again as it was before the command started.
     #[must_use]
-    pub fn flags(&self) -> Termios {
+    pub fn is_as_before(&self) -> bool {
+        self.flags() == self.before
+    }
+
+    fn flags(&self) -> Termios {
         tcgetattr(self.slave.as_fd()).expect("a terminal has flags")
     }
 

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which may")]
 
-use std::time::Duration;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use ipc::secrets::SecretsRequest;
 use ipc::{Client, FaultKind};
@@ -27,15 +29,22 @@ fn init_request() -> SecretsRequest<'static> {
 fn interrupt(
     host: &mut Host,
     victim: Daemon,
-    after: Duration,
+    wait: impl FnOnce(&Host),
     request: impl FnOnce(&mut Client) + Send + 'static,
 ) {
     let mut client = host.connect(Daemon::Secrets).unwrap();
     let asking = std::thread::spawn(move || request(&mut client));
-    std::thread::sleep(after);
+    wait(host);
     host.kill(victim);
     asking.join().unwrap();
     host.try_start(victim).unwrap_or_else(|said| panic!("{victim:?} starts again: {said}"));
+}
+
+/// Stretching the password takes most of the time; this is when the files begin.
+fn until_something_is_new(directory: &Path) {
+    let count = || fs::read_dir(directory).unwrap().count();
+    let (before, deadline) = (count(), Instant::now() + Duration::from_secs(5));
+    while count() == before && Instant::now() < deadline {}
 }
 
 fn installation(host: &Host) -> Option<Uuid> {
@@ -65,7 +74,15 @@ fn an_init_that_is_killed_is_whole_or_can_be_repeated() {
         let mut host = Host::started();
         let victim = BOTH[round % 2];
         let after = random.up_to(Duration::from_millis(70));
-        interrupt(&mut host, victim, after, |client| {
+        let soon = random.up_to(Duration::from_millis(12));
+        let wait = |host: &Host| match round % 4 {
+            0 | 1 => std::thread::sleep(after),
+            _ => {
+                until_something_is_new(host.layout.secrets_state());
+                std::thread::sleep(soon);
+            }
+        };
+        interrupt(&mut host, victim, wait, |client| {
             drop(ask::ask(client, &init_request(), |_| Some(())));
         });
         if installation(&host).is_some() {
@@ -88,7 +105,8 @@ fn a_profile_create_that_is_killed_is_whole_or_can_be_repeated() {
         let name = format!("p-{round}");
         let after = random.up_to(Duration::from_millis(70));
         let profile = name.clone();
-        interrupt(&mut host, BOTH[round % 2], after, move |client| {
+        let wait = |_: &Host| std::thread::sleep(after);
+        interrupt(&mut host, BOTH[round % 2], wait, move |client| {
             let password = PASSWORD.as_bytes();
             let request = SecretsRequest::ProfileCreate { profile: &profile, password };
             drop(ask::done(client, &request));
@@ -118,7 +136,8 @@ fn a_wipe_that_is_killed_leaves_all_or_nothing_and_the_old_trail() {
         host.sesame(["secret", "set", "a"]).stdin("value").succeed();
         let present = installation(&host).unwrap();
         let after = random.up_to(Duration::from_millis(6));
-        interrupt(&mut host, BOTH[round % 2], after, move |client| {
+        let wait = |_: &Host| std::thread::sleep(after);
+        interrupt(&mut host, BOTH[round % 2], wait, move |client| {
             drop(ask::done(client, &SecretsRequest::Wipe { installation: present }));
         });
         if let Some(left) = installation(&host) {

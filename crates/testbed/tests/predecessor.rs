@@ -19,6 +19,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use audit_log::line::hash_of;
 use audit_log::{Exporter, Hash, Operation, Outcome, parse_line};
@@ -50,6 +51,11 @@ fn a_process_of_the_same_uid_without_a_known_key_gets_nothing() {
     assert_eq!(ask(&known), "answered");
     let unknown = Identity::generate().expect("random bytes");
     assert_eq!(ask(unknown.private().expose()), "the daemon refused this key");
+    // The door is shut first, and then it is written down.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while host.refusals().is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let refusals = host.refusals();
     assert_eq!(refusals.len(), 1);
     let actor = refusals[0].actor.as_ref().expect("who it was");

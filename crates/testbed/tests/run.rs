@@ -62,6 +62,9 @@ fn a_descriptor_holds_the_exact_bytes_and_then_ends() {
     assert_eq!(outcome.stdout, binary_value());
     let outcome = run(&host, &["--secret-fd", "3=empty", "--", "sh", "-c", "cat <&3; echo end"]);
     assert_eq!(outcome.stdout, b"end\n");
+    // To be read like any pipe: it blocks, and the program's own children inherit it.
+    let outcome = run(&host, &["--secret-fd", "9=binary", "--", "cat", "/proc/self/fdinfo/9"]);
+    assert!(outcome.text().contains("flags:\t00\n"), "{}{}", outcome.text(), outcome.error());
 }
 
 #[test]
@@ -237,7 +240,7 @@ fn a_signal_belongs_to_the_program() {
     let host = host();
     for (signal, code) in [(Signal::SIGINT, 41), (Signal::SIGTERM, 42), (Signal::SIGHUP, 43)] {
         let script = "trap 'exit 41' INT; trap 'exit 42' TERM; trap 'exit 43' HUP; echo $$ ready; \
-                      while :; do sleep 0.02; done";
+                      for n in $(seq 500); do sleep 0.02; done";
         let mut command =
             shell(&host, "exec \"$@\"", &["--secret", "A=other", "--", "sh", "-c", script]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("sh");

@@ -121,7 +121,6 @@ fn an_operator_can_put_nothing_into_the_trail_and_the_attempt_is_recorded() {
         installation: Default::default(),
         org: None,
         machine_binding: None,
-        created: "2026-11-22T15:00:00Z",
     };
     let before = host.entries().len();
     for (request, name) in
