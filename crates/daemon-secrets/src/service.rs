@@ -250,6 +250,11 @@ impl SecretsService {
         }
     }
 
+    /// The trail of the next installation does not know of this daemon's start yet.
+    pub fn forget_recorded_start(&self) {
+        self.start_is_recorded.store(false, Ordering::Release);
+    }
+
     fn answer<'a>(
         &self,
         trail: &mut Trail,

@@ -47,5 +47,6 @@ pub fn handle<'a>(
     if let Err(error) = trail.record(record) {
         log::warning(format_args!("the end of a wipe could not be recorded: {error}"));
     }
+    service.forget_recorded_start();
     Ok(SecretsReply::Done)
 }
