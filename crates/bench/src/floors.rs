@@ -6,6 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
 use argon2::{Algorithm, Argon2, Params, Version};
 
 /// The median time of `rounds` calls, after some that are not counted.
@@ -22,6 +25,20 @@ pub fn median(rounds: usize, mut call: impl FnMut()) -> Duration {
         .collect();
     times.sort_unstable();
     times[rounds / 2]
+}
+
+/// Runs `measure` on one CPU, with every thread that it spawns: what is left is the work, and not how
+/// long this machine takes to wake an idle CPU.
+pub fn on_one_cpu<T>(measure: impl FnOnce() -> T) -> T {
+    let this = Pid::from_raw(0);
+    let before = sched_getaffinity(this).expect("the CPUs of this thread");
+    let mut one = CpuSet::new();
+    let first = (0..CpuSet::count()).find(|cpu| before.is_set(*cpu).unwrap_or(false));
+    one.set(first.unwrap_or(0)).expect("a CPU");
+    sched_setaffinity(this, &one).expect("fewer CPUs");
+    let measured = measure();
+    sched_setaffinity(this, &before).expect("the CPUs of before");
+    measured
 }
 
 /// A message of `request` bytes there and one of `reply` bytes back, over a bare Unix socket with
