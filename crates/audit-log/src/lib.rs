@@ -52,7 +52,7 @@ pub use bundle::{ExportError, Exporter, verify_bundle};
 pub use entry::{Actor, Draft, Entry, Outcome};
 pub use genesis::{Genesis, GenesisError};
 pub use hash::{Hash, HashAlgorithm, Head, ParseHashError, UnknownAlgorithm};
-pub use line::{LineError, MAX_LINE, parse_line};
+pub use line::{LineError, MAX_LINE, parse_line, printable};
 pub use manifest::{Manifest, ManifestFile};
 pub use operation::{Operation, UnknownOperation};
 pub use timestamp::{ParseTimestampError, Timestamp};

@@ -118,7 +118,8 @@ pub(crate) fn encode(
 
 /// What a person may be shown of a text that a forger may have chosen: no control characters, which
 /// could rewrite a terminal, and not all of a long one.
-pub(crate) fn printable(text: &str) -> String {
+#[must_use]
+pub fn printable(text: &str) -> String {
     let mut shown = String::new();
     for (n, character) in text.chars().enumerate() {
         match character {

@@ -53,6 +53,23 @@ impl Store {
         Ok(writer)
     }
 
+    /// The installation whose `init` was completed, as `initialised` says.
+    fn initialised_mark(&self) -> PathBuf {
+        self.state.join("initialised")
+    }
+
+    /// Notes that the installation's `init` was completed.
+    pub fn mark_initialised(&self, installation: &str) -> io::Result<()> {
+        write_atomically(&self.initialised_mark(), installation.as_bytes(), 0o600)
+    }
+
+    /// Whether there must be vaults: `init` was completed, and no wipe authorised since.
+    pub fn has_vaults(&self, installation: &str) -> bool {
+        let noted =
+            fs::read(self.initialised_mark()).is_ok_and(|mark| mark == installation.as_bytes());
+        noted && !self.is_wiped(installation)
+    }
+
     /// Notes that the installation's wipe was authorised.
     pub fn mark_wiped(&self, installation: &str) -> io::Result<()> {
         write_atomically(&self.mark(), installation.as_bytes(), 0o600)

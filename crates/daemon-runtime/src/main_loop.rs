@@ -66,16 +66,18 @@ pub(crate) fn run<S: Lifecycle>(
     let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 3);
     let mut patted = Instant::now();
     while !signals.arrived_within(1000) {
-        for refusal in server.sweep() {
-            service.refused(&mut worker, &refusal);
-        }
-        service.tick(&mut worker).map_err(StartError::Service)?;
         if server.has_lost_a_thread() {
             return Err(StartError::Service("a worker thread ended".to_owned()));
         }
         if watchdog.is_some_and(|interval: Duration| patted.elapsed() >= interval) {
             notify(NotifyState::Watchdog);
             patted = Instant::now();
+        }
+        let expired = server.sweep();
+        service.tick(&mut worker).map_err(StartError::Service)?;
+        // Last, because recording them may have to wait for somebody.
+        for refusal in expired {
+            service.refused(&mut worker, &refusal);
         }
     }
     notify(NotifyState::Stopping);

@@ -36,7 +36,12 @@ impl Posture {
     /// The checks as the trail records them with the daemon's start: check to status and finding.
     #[must_use]
     pub fn summary(&self) -> BTreeMap<String, String> {
-        let line = |check: Check| (check.id, format!("{}: {}", check.status.as_str(), check.found));
+        // A host with a hundred network interfaces must still fit into a record.
+        let short = |text: String| text.chars().take(120).collect::<String>();
+        let line = |check: Check| {
+            let text = format!("{}: {}", check.status.as_str(), check.found);
+            (check.id, short(text))
+        };
         self.checks().into_iter().map(line).collect()
     }
 }

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use site_config::durable::write_atomically;
 use site_config::{ProfileName, UnlockSettings};
 
+/// What a file counts as that says nothing sensible: enough for the longest delay there can be.
+const AS_MANY_AS_NEEDED: u32 = 1000;
+
 /// Tells one boot from another (random(4)).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -58,9 +61,10 @@ impl Attempts {
         self.write(profile, file, failures)
     }
 
-    /// The try was right.
-    pub fn succeeded(&mut self, profile: &ProfileName, file: &Path) -> io::Result<()> {
-        self.write(profile, file, 0)
+    /// So many wrong tries stand: none after a right one, as many as before after one that could
+    /// not be made.
+    pub fn settle(&mut self, profile: &ProfileName, file: &Path, failures: u32) -> io::Result<()> {
+        self.write(profile, file, failures)
     }
 
     /// Forgets what is in memory of all profiles (after a wipe).
@@ -97,11 +101,11 @@ fn load(settings: &UnlockSettings, boot_id: &str, file: &Path) -> Tries {
     };
     match fs::read(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => fresh(0),
-        Err(_) => fresh(u32::MAX),
+        Err(_) => fresh(AS_MANY_AS_NEEDED),
         Ok(bytes) => match serde_json::from_slice::<Tries>(&bytes) {
             Ok(tries) if tries.boot_id == boot_id => tries,
             Ok(tries) => fresh(tries.failures),
-            Err(_) => fresh(u32::MAX),
+            Err(_) => fresh(AS_MANY_AS_NEEDED),
         },
     }
 }
@@ -155,7 +159,7 @@ mod tests {
         let (failures, wait) = restarted.standing(&profile, &file);
         assert_eq!(failures, 5);
         assert!(wait > Duration::from_secs(3) && wait <= Duration::from_secs(4), "{wait:?}");
-        restarted.succeeded(&profile, &file).unwrap();
+        restarted.settle(&profile, &file, 0).unwrap();
         let mut again = Attempts::new(settings()).unwrap();
         assert_eq!(again.standing(&profile, &file), (0, Duration::ZERO));
     }

@@ -11,7 +11,7 @@ pub fn from_vault(error: &VaultError) -> Fault {
     let kind = match error {
         VaultError::Tampered { .. } | VaultError::Damaged { .. } => FaultKind::Tampered,
         VaultError::WrongKeyOrDamaged | VaultError::Format { .. } => FaultKind::Tampered,
-        VaultError::OutOfSecretMemory => FaultKind::Busy,
+        VaultError::OutOfSecretMemory | VaultError::InUse => FaultKind::Busy,
         VaultError::TooLarge { .. } => FaultKind::InvalidInput,
         VaultError::NotSqlCipher => FaultKind::Internal,
         _ => FaultKind::Storage,

@@ -18,7 +18,7 @@ use vault::Vault;
 use crate::attempts::{Attempts, boot_clock};
 use crate::faults;
 use crate::handlers;
-use crate::keyring::Keyring;
+use crate::keyring::{Held, Keyring};
 use crate::store::Store;
 use crate::trail::{AuditDaemon, Trail};
 
@@ -33,6 +33,10 @@ pub struct SecretsService {
     directory: Directory,
     refusals: RefusalLog,
     installation: RwLock<Option<Arc<Installation>>>,
+    /// Held by `init`, `wipe` and `profile create` from their first check to their end.
+    changing: Mutex<()>,
+    /// Counts locks: what was begun before one must not end after it.
+    locks: AtomicU64,
     /// What `default-profile` says; read from the disk when it may have changed.
     default_profile: RwLock<Option<ProfileName>>,
     keyring: RwLock<Keyring>,
@@ -76,6 +80,8 @@ impl SecretsService {
             directory,
             refusals: RefusalLog::default(),
             installation: RwLock::new(installation.map(Arc::new)),
+            changing: Mutex::default(),
+            locks: AtomicU64::new(0),
             default_profile: RwLock::default(),
             keyring: RwLock::default(),
             attempts: Mutex::new(attempts),
@@ -91,9 +97,53 @@ impl SecretsService {
         self.installation.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// For `init` and `wipe`, which exclude each other by holding it.
-    pub fn installation_mut(&self) -> RwLockWriteGuard<'_, Option<Arc<Installation>>> {
-        self.installation.write().unwrap_or_else(PoisonError::into_inner)
+    /// There is another installation now, or none.
+    pub fn set_installation(&self, installation: Option<Installation>) {
+        *self.installation.write().unwrap_or_else(PoisonError::into_inner) =
+            installation.map(Arc::new);
+    }
+
+    /// Excludes every other `init`, `wipe` and `profile create`; nothing else waits for it.
+    pub fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many locks there have been.
+    pub fn locks(&self) -> u64 {
+        self.locks.load(Ordering::SeqCst)
+    }
+
+    /// Forgets the keys of one profile, or of all; the names of those that were unlocked.
+    pub fn forget_keys(&self, profile: Option<&ProfileName>) -> Vec<String> {
+        let mut keyring = self.keyring_mut();
+        self.locks.fetch_add(1, Ordering::SeqCst);
+        match profile {
+            Some(profile) => {
+                keyring.remove(profile).then(|| profile.to_string()).into_iter().collect()
+            }
+            None => keyring.clear(),
+        }
+    }
+
+    /// Keeps the keys of a profile that was unlocked, unless there was a lock since `locks_before`.
+    pub fn keep_keys(
+        &self,
+        profile: &ProfileName,
+        held: Held,
+        locks_before: u64,
+    ) -> Result<(), Fault> {
+        let mut keyring = self.keyring_mut();
+        self.still_unlocked(locks_before)?;
+        keyring.insert(profile, held);
+        Ok(())
+    }
+
+    /// Refuses what was begun before a lock and would end after it.
+    pub fn still_unlocked(&self, locks_before: u64) -> Result<(), Fault> {
+        if self.locks() == locks_before {
+            return Ok(());
+        }
+        Err(Fault::new(FaultKind::Locked, "it was locked meanwhile; nothing was done"))
     }
 
     pub fn keyring(&self) -> RwLockReadGuard<'_, Keyring> {
@@ -112,6 +162,14 @@ impl SecretsService {
     pub fn working_memory(&self) -> MutexGuard<'_, WorkingMemory> {
         self.last_stretch.store(boot_clock().as_secs(), Ordering::Relaxed);
         self.working_memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_when_idle(&self, trail: &mut Trail) {
+        let Some(limit) = self.settings.unlock.auto_lock else { return };
+        let idle = boot_clock().as_secs().saturating_sub(self.last_use.load(Ordering::Relaxed));
+        if idle >= limit.as_secs() && !self.keyring().is_empty() {
+            handlers::lock::lock_all(self, trail, None, "idle");
+        }
     }
 
     /// Gives the working memory back when nobody has used it for a while.
@@ -150,11 +208,12 @@ impl SecretsService {
         if let Some(profile) = known {
             return Ok(profile);
         }
+        // Read under the lock, so that an older answer can't overwrite a newer one.
+        let mut place = self.default_profile.write().unwrap_or_else(PoisonError::into_inner);
         let profile = self.store.default_profile().map_err(|error| {
             faults::from_storage("cannot read which profile is the default", &error)
         })?;
-        *self.default_profile.write().unwrap_or_else(PoisonError::into_inner) =
-            Some(profile.clone());
+        *place = Some(profile.clone());
         Ok(profile)
     }
 
@@ -198,13 +257,18 @@ impl SecretsService {
         self.last_use.store(boot_clock().as_secs(), Ordering::Relaxed);
     }
 
-    /// Refuses enrolment below the floor, unless the site allows it by name; that is recorded.
-    pub fn check_floor(&self) -> Result<BelowFloor, Fault> {
-        if self.posture.floor_holds() {
+    /// Refuses enrolment when either daemon is below the floor, unless the site allows it by name;
+    /// both are recorded, where there is a trail.
+    pub fn check_floor(&self, trail: &mut Trail, peer: &Peer) -> Result<BelowFloor, Fault> {
+        if self.posture.floor_holds() && trail.floor_holds()? {
             return Ok(BelowFloor(false));
         }
         if self.settings.enrolment.allow_below_floor {
             return Ok(BelowFloor(true));
+        }
+        if self.installation().is_some() {
+            let operation = Operation::EnrolmentBelowFloor;
+            trail.record(record_of(operation, Outcome::Refused, peer, None))?;
         }
         Err(Fault::new(
             FaultKind::BelowFloor,
@@ -289,7 +353,9 @@ impl SecretsService {
             Request::SecretSet { profile, name, value } => {
                 h::secret_set::handle(self, trail, peer, profile, name, value)
             }
-            Request::SecretList { profile } => h::secret_list::handle(self, trail, peer, profile),
+            Request::SecretList { profile, after } => {
+                h::secret_list::handle(self, trail, peer, profile, after)
+            }
             Request::SecretDelete { profile, name } => {
                 h::secret_delete::handle(self, trail, peer, profile, name)
             }
@@ -403,25 +469,31 @@ impl Lifecycle for SecretsService {
                 );
                 Err(Fault::new(FaultKind::Tampered, text))
             }
+            (None, Some(status)) if status.has_vaults => {
+                let text = format!(
+                    "installation {} has lost its vaults; nothing was changed. Restore this \
+                     daemon's directory from a backup; if they are gone for good, move the \
+                     directory of daemon-audit away, keep it, and run `sesame init`",
+                    status.installation
+                );
+                Err(Fault::new(FaultKind::Tampered, text))
+            }
             (_, Some(_)) => self.record_start(trail),
         }
     }
 
     fn tick(&self, trail: &mut Trail) -> Result<(), String> {
         self.release_working_memory();
+        self.lock_when_idle(trail);
+        // Last, because it may have to wait.
         if let Some((refusal, unrecorded)) = self.refusals.overdue() {
             self.record_refusal(trail, &refusal, unrecorded);
-        }
-        let Some(limit) = self.settings.unlock.auto_lock else { return Ok(()) };
-        let idle = boot_clock().as_secs().saturating_sub(self.last_use.load(Ordering::Relaxed));
-        if idle >= limit.as_secs() && !self.keyring().is_empty() {
-            handlers::lock::lock_all(self, trail, None, "idle");
         }
         Ok(())
     }
 
     fn stop(&self, trail: &mut Trail) {
-        self.keyring_mut().clear();
+        self.forget_keys(None);
         if let Some((refusal, unrecorded)) = self.refusals.drain() {
             self.record_refusal(trail, &refusal, unrecorded);
         }

@@ -124,6 +124,7 @@ impl Store {
 
     /// Destroys everything. After the rename there is no installation, whatever happens next.
     pub fn wipe(&self) -> io::Result<()> {
+        remove_tree(&self.wiping())?;
         fs::rename(self.installation_dir(), self.wiping())?;
         sync_directory(&self.state)?;
         remove_tree(&self.wiping())?;

@@ -52,6 +52,16 @@ impl Trail {
         })
     }
 
+    /// Whether daemon-audit is as confined as it must be.
+    pub fn floor_holds(&mut self) -> Result<bool, Fault> {
+        self.request(&AuditRequest::Posture, |reply| match reply {
+            AuditReply::Posture(checks) => {
+                Some(!checks.is_empty() && hardening::posture::floor_holds(&checks))
+            }
+            _ => None,
+        })
+    }
+
     /// Starts the trail of an installation. Returns the id of the trail that is there now: another
     /// one than `installation`'s when an earlier `init` was interrupted.
     pub fn genesis(&mut self, installation: &Installation) -> Result<Uuid, Fault> {

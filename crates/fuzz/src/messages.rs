@@ -125,7 +125,10 @@ fn secrets_request<'a>(from: &mut Source<'a>) -> SecretsRequest<'a> {
             name: from.text(),
             purpose: from.choice(&[Purpose::Read, Purpose::Run]),
         },
-        12 => SecretsRequest::SecretList { profile: from.maybe(Source::text) },
+        12 => SecretsRequest::SecretList {
+            profile: from.maybe(Source::text),
+            after: from.maybe(Source::text),
+        },
         _ => SecretsRequest::SecretDelete { profile: from.maybe(Source::text), name: from.text() },
     }
 }
@@ -212,6 +215,7 @@ fn trail_status(from: &mut Source<'_>) -> TrailStatus {
         size: from.number(),
         head: from.array(),
         hash: from.choice(&[AuditHash::Blake3, AuditHash::Sha256]),
+        has_vaults: from.flag(),
     }
 }
 

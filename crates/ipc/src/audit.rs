@@ -88,6 +88,8 @@ pub struct TrailStatus {
     pub head: [u8; 32],
     /// The chain's hash function.
     pub hash: AuditHash,
+    /// Whether the trail knows of vaults: `init` was completed, and no wipe authorised since.
+    pub has_vaults: bool,
 }
 
 /// What daemon-secrets has recorded; daemon-audit adds who reported it, the number and the time.

@@ -52,7 +52,7 @@ use Role::{Auditor, DaemonSecrets, Operator};
 /// The roles that each operation is open to. What is not here is open to nobody.
 pub const TABLE: &[(Operation, &[Role])] = &[
     (Operation::AuditStatus, &[Operator, Auditor, DaemonSecrets]),
-    (Operation::AuditPosture, &[Operator, Auditor]),
+    (Operation::AuditPosture, &[Operator, Auditor, DaemonSecrets]), // before an enrolment
     // Only the daemon that acts may write; a client can't put words into the trail.
     (Operation::AuditGenesis, &[DaemonSecrets]),
     (Operation::AuditAppend, &[DaemonSecrets]),

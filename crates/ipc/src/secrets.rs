@@ -86,10 +86,12 @@ pub enum SecretsRequest<'a> {
         /// What for.
         purpose: Purpose,
     },
-    /// Names of all secrets.
+    /// Names of secrets in order, as many as fit into a reply.
     SecretList {
         /// Which profile.
         profile: Option<&'a str>,
+        /// Only names behind this one.
+        after: Option<&'a str>,
     },
     /// Remove a secret.
     SecretDelete {
@@ -155,7 +157,7 @@ pub enum SecretsReply<'a> {
         /// Whether an earlier value was replaced.
         replaced: bool,
     },
-    /// To `SecretList`, sorted.
+    /// To `SecretList`, sorted; empty at the end.
     Names(Vec<String>),
     /// It was not done.
     Fault(Fault),

@@ -1,7 +1,7 @@
 //! One key from another, by BLAKE3's key derivation mode or HKDF-SHA256 (RFC 5869).
 
 use hkdf::Hkdf;
-use secret_memory::Secret;
+use secret_memory::{Secret, with_clean_stack};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroize;
@@ -21,18 +21,20 @@ impl Derivation {
     /// Derives 32 bytes for one purpose. `context` names the purpose and is never secret.
     #[must_use]
     pub fn derive(self, context: &str, material: &[u8]) -> Secret<32> {
-        Secret::from_fn(|out| match self {
-            Self::Blake3 => {
-                let mut hasher = blake3::Hasher::new_derive_key(context);
-                hasher.update(material);
-                let mut reader = hasher.finalize_xof();
-                reader.fill(out);
-                hasher.zeroize();
-                reader.zeroize();
-            }
-            Self::HkdfSha256 => Hkdf::<Sha256>::new(None, material)
-                .expand(context.as_bytes(), out)
-                .expect("32 bytes are within what HKDF-SHA256 can expand to"),
+        Secret::from_fn(|out| {
+            with_clean_stack(|| match self {
+                Self::Blake3 => {
+                    let mut hasher = blake3::Hasher::new_derive_key(context);
+                    hasher.update(material);
+                    let mut reader = hasher.finalize_xof();
+                    reader.fill(out);
+                    hasher.zeroize();
+                    reader.zeroize();
+                }
+                Self::HkdfSha256 => Hkdf::<Sha256>::new(None, material)
+                    .expand(context.as_bytes(), out)
+                    .expect("32 bytes are within what HKDF-SHA256 can expand to"),
+            })
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Passwords to factor secrets: Argon2id (RFC 9106) and PBKDF2-HMAC-SHA256 (RFC 8018).
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use secret_memory::{Secret, SecretSlice};
+use secret_memory::{Secret, SecretSlice, with_clean_stack};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of salt, random for each wrap.
@@ -118,7 +118,9 @@ impl KdfParameters {
                 let blocks = memory.blocks(params.block_count())?;
                 let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
                 let secret = Secret::try_from_fn(|out| {
-                    argon2.hash_password_into_with_memory(password, salt, out, &mut *blocks)
+                    with_clean_stack(|| {
+                        argon2.hash_password_into_with_memory(password, salt, out, &mut *blocks)
+                    })
                 });
                 // The last blocks give the result away.
                 blocks.wipe();
@@ -129,7 +131,9 @@ impl KdfParameters {
                     return Err(KdfError::Parameters);
                 }
                 Ok(Secret::from_fn(|out| {
-                    pbkdf2::pbkdf2_hmac::<sha2::Sha256>(password, salt, *iterations, out);
+                    with_clean_stack(|| {
+                        pbkdf2::pbkdf2_hmac::<sha2::Sha256>(password, salt, *iterations, out);
+                    });
                 }))
             }
         }

@@ -5,7 +5,7 @@
 //! file is refused by whoever can open it, and tells nothing to whoever cannot.
 
 use hmac::{Hmac, KeyInit, Mac};
-use secret_memory::Secret;
+use secret_memory::{Secret, with_clean_stack};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -265,9 +265,12 @@ impl Metadata {
     fn compute_mac(&self, master: &MasterKey) -> [u8; 32] {
         let key = master.metadata_key(self.derivation, &self.binding.profile);
         let unsigned = Self { mac: [0; 32], ..self.clone() };
-        let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("HMAC takes any key");
-        mac.update(&unsigned.render());
-        mac.finalize().into_bytes().into()
+        let text = unsigned.render();
+        with_clean_stack(|| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("HMAC takes any key");
+            mac.update(&text);
+            mac.finalize().into_bytes().into()
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{Aes256Gcm, KeyInit, aead::AeadInOut};
-use secret_memory::Secret;
+use secret_memory::{Secret, with_clean_stack};
 use serde::{Deserialize, Serialize};
 
 use crate::kdf::{KdfError, random};
@@ -39,9 +39,11 @@ pub fn wrap(
     let nonce: [u8; 12] = random()?;
     let mut ciphertext = [0; 32];
     let buffer = InOutBuf::new(key.expose(), &mut ciphertext).expect("both are 32 bytes");
-    let tag = Aes256Gcm::new(wrapping_key.expose().into())
-        .encrypt_inout_detached(&nonce.into(), associated_data, buffer)
-        .expect("32 bytes are within what AES-GCM can encrypt");
+    let tag = with_clean_stack(|| {
+        Aes256Gcm::new(wrapping_key.expose().into())
+            .encrypt_inout_detached(&nonce.into(), associated_data, buffer)
+            .expect("32 bytes are within what AES-GCM can encrypt")
+    });
     Ok(WrappedKey { nonce, ciphertext, tag: tag.into() })
 }
 
@@ -56,13 +58,11 @@ pub fn unwrap(
 ) -> Result<Secret<32>, DoesNotOpen> {
     Secret::try_from_fn(|key| {
         let buffer = InOutBuf::new(&wrapped.ciphertext, key).expect("both are 32 bytes");
-        Aes256Gcm::new(wrapping_key.expose().into())
-            .decrypt_inout_detached(
-                &wrapped.nonce.into(),
-                associated_data,
-                buffer,
-                &wrapped.tag.into(),
-            )
-            .map_err(|_| DoesNotOpen)
+        let (nonce, tag) = (wrapped.nonce.into(), wrapped.tag.into());
+        with_clean_stack(|| {
+            Aes256Gcm::new(wrapping_key.expose().into())
+                .decrypt_inout_detached(&nonce, associated_data, buffer, &tag)
+                .map_err(|_| DoesNotOpen)
+        })
     })
 }

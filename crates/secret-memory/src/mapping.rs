@@ -74,7 +74,6 @@ impl Mapping {
     }
 
     fn memfd_secret(len: usize) -> io::Result<Self> {
-        // The flag is FD_CLOEXEC by value: memfd_secret(2) takes O_CLOEXEC.
         // SAFETY: no pointer is passed; the kernel returns a new descriptor or an error.
         let raw = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
         if raw < 0 {

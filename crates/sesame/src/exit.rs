@@ -103,8 +103,9 @@ impl From<ClientError> for Failure {
             ClientError::WrongServer { .. } => Self::new(Code::REFUSED, error.to_string()),
             ClientError::Refused => Self::new(
                 Code::REFUSED,
-                "the daemon refused this key; it was recorded. Ask for `sesame peer add`, and have \
-                 the daemons restarted",
+                "the daemon refused this connection: your key is unknown to it (`sesame peer add`, and \
+                 a restart of the daemons), has another uid or too weak a suite, or there are too \
+                 many connections; `sesame audit tail` says which",
             ),
             ClientError::Broken(source) => Self::new(
                 Code::UNREACHABLE,

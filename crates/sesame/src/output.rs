@@ -1,7 +1,9 @@
 //! What is printed: text for a person, or one JSON object with `--json`.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -37,9 +39,9 @@ impl Output {
 
     /// Writes bytes as they are.
     pub fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-        match written {
+        // Not through the buffer of `io::stdout`, which would keep a copy of a secret.
+        let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+        match stdout.and_then(|mut stdout| stdout.write_all(bytes)) {
             // The reader has seen enough (`sesame audit tail | head`).
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Err(error) => Err(Failure::new(Code::FAILED, format!("cannot write: {error}"))),

@@ -24,7 +24,7 @@ pub const MAX_PASSWORD_BYTES: usize = 1024;
 /// Where the password comes from; the terminal when nothing is said.
 #[derive(Args, Clone, Debug, Default)]
 pub struct PasswordSource {
-    /// Read the password from standard input, up to the first line feed
+    /// Read the password from standard input: its first line
     #[arg(long, conflicts_with = "password_credential")]
     pub password_stdin: bool,
     /// Read the password from the systemd credential NAME

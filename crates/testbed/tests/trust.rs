@@ -156,7 +156,7 @@ fn an_auditor_may_look_and_lock_and_nothing_else() {
         SecretsRequest::SecretGet { profile: None, name: "a", purpose: Purpose::Read },
         SecretsRequest::SecretGet { profile, name: "a", purpose: Purpose::Run },
         SecretsRequest::SecretSet { profile: None, name: "a", value: b"x" },
-        SecretsRequest::SecretList { profile: None },
+        SecretsRequest::SecretList { profile: None, after: None },
         SecretsRequest::SecretDelete { profile: None, name: "a" },
         SecretsRequest::Unlock { profile: None, password },
         SecretsRequest::Wipe { installation: Default::default() },

@@ -80,7 +80,7 @@ fn hold(room: &Room) -> Result<(), Failed> {
     room.run("sesame audit tail -n 6")?;
     room.run("sesame audit verify")?;
     let export = room.export.display();
-    room.run(&format!("sesame audit export {export}"))?;
+    room.run(&format!("sesame audit export '{export}'"))?;
     let head = room.output("sesame audit head")?;
     room.run("sesame down")?;
 
@@ -89,7 +89,7 @@ fn hold(room: &Room) -> Result<(), Failed> {
     fs::create_dir(&receiver).map_err(|error| cannot("make the receiver's directory", &error))?;
     fs::copy(room.bin.join("sesame"), receiver.join("sesame"))
         .map_err(|error| cannot("copy the binary", &error))?;
-    let verify = format!("./sesame audit verify --path {export} --expect-head {}", head.trim());
+    let verify = format!("./sesame audit verify --path '{export}' --expect-head {}", head.trim());
     println!("$ {verify}");
     let mut command = Command::new("sh");
     command.args(["-c", &verify]).current_dir(&receiver).env_clear();

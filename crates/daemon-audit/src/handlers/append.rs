@@ -14,25 +14,44 @@ pub fn handle(service: &AuditService, peer: &Peer, record: Record) -> AuditReply
         let text = format!("an audit record has at most {MAX_TEXT_BYTES} bytes of text");
         return AuditReply::Fault(Fault::new(FaultKind::InvalidInput, text));
     }
-    let wipes = record.operation == Operation::Wipe && record.outcome == Outcome::Authorised;
+    let milestone = Milestone::of(&record);
     match service.commit.append(record.into_draft(peer.recorded().into_actor())) {
-        Ok(appended) => {
-            if wipes && let Some(fault) = mark_wiped(service) {
-                return AuditReply::Fault(fault);
-            }
-            AuditReply::Appended { sequence: appended.seq }
-        }
+        Ok(appended) => match milestone.and_then(|milestone| milestone.note(service)) {
+            Some(fault) => AuditReply::Fault(fault),
+            None => AuditReply::Appended { sequence: appended.seq },
+        },
         Err(refused) => AuditReply::Fault(unavailable(refused)),
     }
 }
 
-/// From here on a genesis may put this trail aside.
-fn mark_wiped(service: &AuditService) -> Option<Fault> {
-    let trail = service.commit.trail();
-    let installation = &trail.as_ref()?.genesis().installation;
-    let error = service.store.mark_wiped(installation).err()?;
-    let text = format!("the wipe could not be noted, so nothing was wiped: {error}");
-    Some(Fault::new(FaultKind::AuditUnavailable, text))
+/// What this daemon has to know of its own trail without reading all of it.
+#[derive(Clone, Copy)]
+enum Milestone {
+    /// From here on there are vaults, and losing them is not an interrupted `init`.
+    Initialised,
+    /// From here on a genesis may put this trail aside.
+    WipeAuthorised,
+}
+
+impl Milestone {
+    fn of(record: &Record) -> Option<Self> {
+        match (record.operation, record.outcome) {
+            (Operation::Init, Outcome::Done) => Some(Self::Initialised),
+            (Operation::Wipe, Outcome::Authorised) => Some(Self::WipeAuthorised),
+            _ => None,
+        }
+    }
+
+    fn note(self, service: &AuditService) -> Option<Fault> {
+        let trail = service.commit.trail();
+        let installation = &trail.as_ref()?.genesis().installation;
+        let noted = match self {
+            Self::Initialised => service.store.mark_initialised(installation),
+            Self::WipeAuthorised => service.store.mark_wiped(installation),
+        };
+        let text = format!("the entry is written, and could not be noted: {}", noted.err()?);
+        Some(Fault::new(FaultKind::AuditUnavailable, text))
+    }
 }
 
 fn text_bytes(record: &Record) -> usize {

@@ -10,8 +10,11 @@ use crate::service::{AuditService, unavailable};
 const MAX_DESTINATION_BYTES: usize = 1024;
 
 pub fn handle(service: &AuditService, peer: &Peer, destination: &str) -> AuditReply<'static> {
-    if destination.len() > MAX_DESTINATION_BYTES {
-        let text = format!("a destination has at most {MAX_DESTINATION_BYTES} bytes");
+    let has_controls = destination.chars().any(char::is_control);
+    if destination.len() > MAX_DESTINATION_BYTES || has_controls {
+        let text = format!(
+            "a destination has at most {MAX_DESTINATION_BYTES} bytes and no control characters"
+        );
         return AuditReply::Fault(Fault::new(FaultKind::InvalidInput, text));
     }
     let draft = Draft::new(Operation::AuditExport, Outcome::Authorised)

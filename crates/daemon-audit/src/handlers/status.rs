@@ -16,5 +16,6 @@ pub fn handle(service: &AuditService) -> AuditReply<'static> {
             HashAlgorithm::Blake3 => AuditHash::Blake3,
             HashAlgorithm::Sha256 => AuditHash::Sha256,
         },
+        has_vaults: service.store.has_vaults(&writer.genesis().installation),
     }))
 }

@@ -1,7 +1,6 @@
 //! A new installation with its first profile.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use audit_log::{Operation, Outcome};
@@ -26,8 +25,8 @@ pub fn handle<'a>(
     profile: &str,
     password: &[u8],
 ) -> Result<SecretsReply<'a>, Fault> {
-    let mut place = service.installation_mut();
-    if let Some(present) = place.as_ref() {
+    let _changing = service.changing();
+    if let Some(present) = service.installation() {
         let mut record = record_of(Operation::Init, Outcome::Refused, peer, None);
         record.detail.insert("reason".to_owned(), "already initialised".to_owned());
         trail.record(record)?;
@@ -42,7 +41,7 @@ pub fn handle<'a>(
     let org = org.map(OrgNamespace::try_from).transpose();
     let org = org.map_err(|error| faults::from_name(&error))?;
     service.check_password(password)?;
-    let BelowFloor(below_floor) = service.check_floor()?;
+    let BelowFloor(below_floor) = service.check_floor(trail, peer)?;
 
     let machine_id = bind_machine.then(|| Path::new(MACHINE_ID));
     let created = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
@@ -83,7 +82,7 @@ pub fn handle<'a>(
     service.attempts().forget();
     service.forget_default_profile();
     let id = installation.id;
-    *place = Some(Arc::new(installation));
+    service.set_installation(Some(installation));
     record.outcome = Outcome::Done;
     if let Err(error) = trail.record(record) {
         log::warning(format_args!("the end of init could not be recorded: {error}"));

@@ -19,6 +19,7 @@ pub fn handle<'a>(
     profile: &str,
     password: &[u8],
 ) -> Result<SecretsReply<'a>, Fault> {
+    let _changing = service.changing();
     let installation = service.initialised()?;
     let profile = ProfileName::try_from(profile).map_err(|error| faults::from_name(&error))?;
     if service.store.profile_exists(&profile) {
@@ -26,7 +27,7 @@ pub fn handle<'a>(
         return Err(Fault::new(FaultKind::Exists, text));
     }
     service.check_password(password)?;
-    let BelowFloor(below_floor) = service.check_floor()?;
+    let BelowFloor(below_floor) = service.check_floor(trail, peer)?;
     let mut record = record_of(Operation::ProfileCreate, Outcome::Authorised, peer, Some(&profile));
     trail.record(record.clone())?;
     if below_floor {

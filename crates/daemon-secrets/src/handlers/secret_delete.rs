@@ -20,8 +20,10 @@ pub fn handle<'a>(
     let name = SecretName::try_from(name).map_err(|error| faults::from_name(&error))?;
     let mut record = record_of(Operation::SecretDelete, Outcome::Authorised, peer, Some(&profile));
     record.subject = Some(name.as_str().to_owned());
+    let locks = service.locks();
     let vault = service.vault(trail, &profile, &record)?;
     trail.record(record.clone())?;
+    recording_failure(trail, &record, service.still_unlocked(locks))?;
     let deleted = match vault.delete(name.as_str()) {
         Ok(true) => Ok(SecretsReply::Done),
         Ok(false) => {

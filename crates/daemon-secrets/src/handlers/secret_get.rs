@@ -25,8 +25,10 @@ pub fn handle(
     if purpose == Purpose::Run {
         record.detail.insert("purpose".to_owned(), "run".to_owned());
     }
+    let locks = service.locks();
     let vault = service.vault(trail, &profile, &record)?;
     trail.record(record.clone())?;
+    recording_failure(trail, &record, service.still_unlocked(locks))?;
     let value = match vault.get(name.as_str()) {
         Ok(Some(value)) => return Ok(value),
         Ok(None) => {

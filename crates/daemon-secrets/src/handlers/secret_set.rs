@@ -26,8 +26,10 @@ pub fn handle<'a>(
     }
     let mut record = record_of(Operation::SecretSet, Outcome::Authorised, peer, Some(&profile));
     record.subject = Some(name.as_str().to_owned());
+    let locks = service.locks();
     let vault = service.vault(trail, &profile, &record)?;
     trail.record(record.clone())?;
+    recording_failure(trail, &record, service.still_unlocked(locks))?;
     let written = vault.set(name.as_str(), value).map_err(|error| faults::from_vault(&error));
     let written = recording_failure(trail, &record, written)?;
     Ok(SecretsReply::Written { replaced: written.replaced })

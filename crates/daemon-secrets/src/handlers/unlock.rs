@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use std::path::Path;
+
 use audit_log::{Operation, Outcome};
 use daemon_runtime::log;
 use ipc::audit::Record;
@@ -10,9 +12,10 @@ use ipc::{Fault, FaultKind, Peer};
 use key_hierarchy::{Metadata, UnlockError};
 use site_config::{Installation, ProfileName};
 
+use crate::attempts::Attempts;
 use crate::faults;
 use crate::keyring::{Held, vault_keys};
-use crate::service::{SecretsService, record_of};
+use crate::service::{SecretsService, record_of, recording_failure};
 use crate::store;
 use crate::trail::Trail;
 
@@ -41,6 +44,7 @@ pub fn handle<'a>(
         fault.retry_after_seconds = Some(seconds);
         return Err(fault);
     }
+    let locks = service.locks();
     let record = record_of(Operation::Unlock, Outcome::Authorised, peer, Some(&profile));
     trail.record(record.clone())?;
     attempts.begin(&profile, &file).map_err(|error| {
@@ -49,29 +53,45 @@ pub fn handle<'a>(
 
     let outcome = attempt(service, &installation, &profile, password);
     // Nobody learns the result before it is in the trail.
-    trail.record(result_record(record, failures, &outcome))?;
+    trail.record(result_record(record.clone(), failures, &outcome))?;
     let held = match outcome {
         Ok(held) => held,
-        Err(Failure { fault, factor_was_right }) => {
-            if factor_was_right {
-                clear(&mut attempts, &profile, &file);
-                return Err(fault);
-            }
+        Err(Failure { fault, factor: Factor::Right }) => {
+            settle(&mut attempts, &profile, &file, 0);
+            return Err(fault);
+        }
+        Err(Failure { fault, factor: Factor::NotTried }) => {
+            settle(&mut attempts, &profile, &file, failures);
+            return Err(fault);
+        }
+        Err(Failure { fault, factor: Factor::Wrong }) => {
             let (failures, wait) = attempts.standing(&profile, &file);
             return Err(with_standing(fault, failures, whole_seconds(wait)));
         }
     };
-    clear(&mut attempts, &profile, &file);
+    settle(&mut attempts, &profile, &file, 0);
     service.touch();
     if let Some(held) = held {
-        service.keyring_mut().insert(&profile, held);
+        let kept = service.keep_keys(&profile, held, locks);
+        recording_failure(trail, &record, kept)?;
     }
     Ok(SecretsReply::Done)
 }
 
+/// What a failure says of the factor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Factor {
+    /// It is right; something else is wrong.
+    Right,
+    /// It is wrong, and that counts.
+    Wrong,
+    /// It was never tried, and nothing counts.
+    NotTried,
+}
+
 struct Failure {
     fault: Fault,
-    factor_was_right: bool,
+    factor: Factor,
 }
 
 /// Tries the factor and opens the vault. `None` when the vault is open already: unlocking again
@@ -82,22 +102,23 @@ fn attempt(
     profile: &ProfileName,
     password: &[u8],
 ) -> Result<Option<Held>, Failure> {
-    let neutral = |fault| Failure { fault, factor_was_right: false };
+    let not_tried = |fault| Failure { fault, factor: Factor::NotTried };
     let bytes = service.store.metadata(profile).map_err(|error| {
-        neutral(faults::from_storage("the profile's metadata can't be read", &error))
+        not_tried(faults::from_storage("the profile's metadata can't be read", &error))
     })?;
     let metadata = Metadata::parse(bytes.expose(), &store::binding(installation, profile))
-        .map_err(|error| neutral(faults::from_metadata(&error)))?;
+        .map_err(|error| not_tried(faults::from_metadata(&error)))?;
     let unlocked = metadata.unlock_with_password(password, &mut service.working_memory());
     let master = unlocked.map_err(|error| match &error {
-        UnlockError::WrongFactor => {
-            neutral(Fault::new(FaultKind::WrongFactor, "wrong password; it was recorded"))
-        }
+        UnlockError::WrongFactor => Failure {
+            fault: Fault::new(FaultKind::WrongFactor, "wrong password; it was recorded"),
+            factor: Factor::Wrong,
+        },
         UnlockError::Edited => Failure {
             fault: Fault::new(FaultKind::Tampered, format!("{error}. Nothing was unlocked")),
-            factor_was_right: true,
+            factor: Factor::Right,
         },
-        UnlockError::Kdf(error) => neutral(faults::from_kdf(error)),
+        UnlockError::Kdf(error) => not_tried(faults::from_kdf(error)),
     })?;
     let derivation = metadata.derivation();
     if service.keyring().state(profile) == ProfileState::Active {
@@ -106,7 +127,7 @@ fn attempt(
     let keys = vault_keys(&master, derivation, profile);
     let vault = service.store.open_vault(installation, profile, keys);
     let vault = vault
-        .map_err(|error| Failure { fault: faults::from_vault(&error), factor_was_right: true })?;
+        .map_err(|error| Failure { fault: faults::from_vault(&error), factor: Factor::Right })?;
     Ok(Some(Held::new(master, derivation, vault)))
 }
 
@@ -117,20 +138,22 @@ fn result_record(
 ) -> Record {
     match outcome {
         Ok(_) => record.outcome = Outcome::Done,
-        Err(Failure { fault, factor_was_right }) => {
+        Err(Failure { fault, factor }) => {
             record.outcome = Outcome::Failed;
             record.detail.insert("reason".to_owned(), format!("{:?}", fault.kind));
-            if !factor_was_right {
-                record.detail.insert("failures".to_owned(), (failures + 1).to_string());
+            if *factor == Factor::Wrong {
+                let failures = failures.saturating_add(1);
+                record.detail.insert("failures".to_owned(), failures.to_string());
             }
         }
     }
     record
 }
 
-fn clear(attempts: &mut crate::attempts::Attempts, profile: &ProfileName, file: &std::path::Path) {
-    if let Err(error) = attempts.succeeded(profile, file) {
-        log::warning(format_args!("wrong tries could not be cleared: {error}"));
+/// So many wrong tries stand after this one; the try itself was counted before it was made.
+fn settle(attempts: &mut Attempts, profile: &ProfileName, file: &Path, failures: u32) {
+    if let Err(error) = attempts.settle(profile, file, failures) {
+        log::warning(format_args!("the wrong tries could not be noted: {error}"));
     }
 }
 

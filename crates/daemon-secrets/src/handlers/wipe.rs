@@ -16,8 +16,8 @@ pub fn handle<'a>(
     peer: &Peer,
     installation: Uuid,
 ) -> Result<SecretsReply<'a>, Fault> {
-    let mut place = service.installation_mut();
-    let Some(present) = place.as_ref().map(|present| present.id) else {
+    let _changing = service.changing();
+    let Some(present) = service.installation().map(|present| present.id) else {
         return Err(Fault::new(FaultKind::NotInitialised, "there is no installation to wipe"));
     };
     if present != installation {
@@ -32,14 +32,14 @@ pub fn handle<'a>(
     let mut record = record_of(Operation::Wipe, Outcome::Authorised, peer, None);
     record.subject = Some(present.to_string());
     trail.record(record.clone())?;
-    service.keyring_mut().clear();
+    service.forget_keys(None);
     service.attempts().forget();
     service.forget_default_profile();
     let wiped = service.store.wipe();
     // The rename decides: once it is done there is no installation, even if a file resisted.
     let still_there = service.store.installation().is_ok_and(|found| found.is_some());
     if !still_there {
-        *place = None;
+        service.set_installation(None);
     }
     let wiped = wiped.map_err(|error| faults::from_storage("the wipe is incomplete", &error));
     recording_failure(trail, &record, wiped)?;

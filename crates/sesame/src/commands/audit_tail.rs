@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use audit_log::{Actor, Entry, parse_line};
+use audit_log::{Actor, Entry, parse_line, printable};
 use ipc::audit::{AuditReply, AuditRequest};
 use serde_json::json;
 
@@ -38,7 +38,7 @@ fn line(entry: &Entry) -> String {
         format!("{:>5}  {}  {:<10}  {}", entry.seq, entry.time, entry.outcome, entry.operation);
     for (word, value) in [("", &entry.subject), ("profile ", &entry.profile)] {
         if let Some(value) = value {
-            line.push_str(&format!("  {word}{value}"));
+            line.push_str(&format!("  {word}{}", printable(value)));
         }
     }
     if let Some(actor) = &entry.actor {
@@ -47,7 +47,7 @@ fn line(entry: &Entry) -> String {
     // A posture has its own command; everything else is short.
     if entry.operation != audit_log::Operation::DaemonStart {
         for (key, value) in &entry.detail {
-            line.push_str(&format!("  {key}={}", shorten(value)));
+            line.push_str(&format!("  {}={}", printable(key), shorten(&printable(value))));
         }
     }
     line.push('\n');
@@ -56,7 +56,7 @@ fn line(entry: &Entry) -> String {
 
 fn name(actor: &Actor) -> String {
     match &actor.name {
-        Some(name) => format!("{name} (uid {})", actor.uid),
+        Some(name) => format!("{} (uid {})", printable(name), actor.uid),
         None => format!("uid {}", actor.uid),
     }
 }

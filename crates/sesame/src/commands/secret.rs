@@ -17,6 +17,9 @@ use crate::exit::{Code, Failure};
 use crate::output::Output;
 use crate::password::prompt_hidden;
 
+/// A page of names with fewer bytes than this is the last: the daemon sends nearly 60 000 at a time.
+const SHORT_PAGE_BYTES: usize = 30_000;
+
 pub fn run(context: &Context, output: &Output, command: Secret) -> Result<(), Failure> {
     match command {
         Secret::Set { name, profile } => set(context, output, &name, profile.as_deref()),
@@ -98,11 +101,22 @@ fn as_json(name: &str, value: &SecretBytes) -> Result<SecretBytes, Failure> {
 }
 
 fn list(context: &Context, output: &Output, profile: Option<&str>) -> Result<(), Failure> {
-    let request = SecretsRequest::SecretList { profile };
-    let names = context.secrets()?.call(&request, |reply| match reply {
-        SecretsReply::Names(names) => Some(names),
-        _ => None,
-    })?;
+    let mut client = context.secrets()?;
+    let mut names: Vec<String> = Vec::new();
+    loop {
+        let after = names.last().map(String::as_str);
+        let page =
+            client.call(&SecretsRequest::SecretList { profile, after }, |reply| match reply {
+                SecretsReply::Names(names) => Some(names),
+                _ => None,
+            })?;
+        // A short page is the last one; most lists are one short page.
+        let is_last = page.iter().map(String::len).sum::<usize>() < SHORT_PAGE_BYTES;
+        names.extend(page);
+        if is_last {
+            break;
+        }
+    }
     let text: String = names.iter().map(|name| format!("{name}\n")).collect();
     output.result(&text, json!({ "names": names }))
 }
