@@ -20,7 +20,7 @@ pub fn handle<'a>(
 ) -> Result<SecretsReply<'a>, Fault> {
     let Some(name) = profile else {
         lock_all(service, trail, Some(peer), "asked");
-        return Ok(SecretsReply::Done);
+        return service.initialised().map(|_| SecretsReply::Done);
     };
     let profile = ProfileName::try_from(name).map_err(|error| faults::from_name(&error))?;
     service.forget_keys(Some(&profile));
