@@ -63,7 +63,8 @@ impl Startup {
         Ok(installation.check_machine(Path::new(MACHINE_ID))?)
     }
 
-    /// What the trail records of the site with the daemon's start: which configuration and policy.
+    /// What the trail records of the site with the daemon's start: which configuration, policy
+    /// and peers.
     #[must_use]
     pub fn site_detail(&self) -> Vec<(String, String)> {
         let digest = |digest: Option<[u8; 32]>| match digest {
@@ -74,6 +75,7 @@ impl Startup {
             ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("config".to_owned(), digest(self.site.config_digest)),
             ("policy".to_owned(), digest(self.site.policy_digest)),
+            ("peers".to_owned(), digest(Some(self.peers.digest()))),
         ]
     }
 }

@@ -10,6 +10,7 @@ mod attempts;
 mod faults;
 mod handlers;
 mod keyring;
+mod record;
 mod service;
 mod store;
 mod trail;

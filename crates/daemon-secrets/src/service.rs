@@ -19,6 +19,7 @@ use crate::attempts::{Attempts, boot_clock};
 use crate::faults;
 use crate::handlers;
 use crate::keyring::{Held, Keyring};
+use crate::record::record_of;
 use crate::store::Store;
 use crate::trail::{AuditDaemon, Trail};
 
@@ -257,36 +258,6 @@ impl SecretsService {
         self.last_use.store(boot_clock().as_secs(), Ordering::Relaxed);
     }
 
-    /// Refuses enrolment when either daemon is below the floor, unless the site allows it by name;
-    /// both are recorded, where there is a trail.
-    pub fn check_floor(&self, trail: &mut Trail, peer: &Peer) -> Result<BelowFloor, Fault> {
-        if self.posture.floor_holds() && trail.floor_holds()? {
-            return Ok(BelowFloor(false));
-        }
-        if self.settings.enrolment.allow_below_floor {
-            return Ok(BelowFloor(true));
-        }
-        if self.installation().is_some() {
-            let operation = Operation::EnrolmentBelowFloor;
-            trail.record(record_of(operation, Outcome::Refused, peer, None))?;
-        }
-        Err(Fault::new(
-            FaultKind::BelowFloor,
-            "this machine is below the security floor, so nothing was enrolled; see `sesame status \
-             --security-posture`. Only enrolment.allow_below_floor = true, in the configuration, \
-             allows it; that choice would be recorded",
-        ))
-    }
-
-    pub fn check_password(&self, password: &[u8]) -> Result<(), Fault> {
-        let minimum = self.settings.unlock.minimum_password_length;
-        if password.len() >= minimum {
-            return Ok(());
-        }
-        let text = format!("a password has at least {minimum} bytes; nothing was enrolled");
-        Err(Fault::new(FaultKind::InvalidInput, text))
-    }
-
     /// Records this daemon's start once there is a trail to record it in.
     pub fn record_start(&self, trail: &mut Trail) -> Result<(), Fault> {
         if self.start_is_recorded.load(Ordering::Acquire) {
@@ -363,41 +334,6 @@ impl SecretsService {
             Request::SecretGet { .. } => unreachable!("answered by handle"),
         }
     }
-}
-
-/// Whether an enrolment goes on although the floor does not hold.
-pub struct BelowFloor(pub bool);
-
-/// A record of what `peer` asked for, about `profile`.
-pub fn record_of(
-    operation: Operation,
-    outcome: Outcome,
-    peer: &Peer,
-    profile: Option<&ProfileName>,
-) -> Record {
-    let mut record = Record::new(operation, outcome);
-    record.actor = Some(peer.recorded());
-    record.profile = profile.map(|profile| profile.as_str().to_owned());
-    record
-}
-
-/// Runs an operation whose authorisation is already recorded, and records its failure.
-///
-/// The failure is told even when it could not be recorded: nothing secret depends on it.
-pub fn recording_failure<T>(
-    trail: &mut Trail,
-    record: &Record,
-    result: Result<T, Fault>,
-) -> Result<T, Fault> {
-    if let Err(fault) = &result {
-        let mut failure = record.clone();
-        failure.outcome = Outcome::Failed;
-        failure.detail.insert("reason".to_owned(), format!("{:?}", fault.kind));
-        if let Err(error) = trail.record(failure) {
-            log::warning(format_args!("a failure could not be recorded: {error}"));
-        }
-    }
-    result
 }
 
 impl Service for SecretsService {

@@ -261,6 +261,12 @@ impl Peers {
         self.0.iter()
     }
 
+    /// BLAKE3 of who is in it: tells one set of peers from another in the trail.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        *blake3::hash(self.render().as_bytes()).as_bytes()
+    }
+
     /// The set as `peers.toml`.
     #[must_use]
     pub fn render(&self) -> String {

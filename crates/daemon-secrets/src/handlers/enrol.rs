@@ -1,14 +1,18 @@
-//! A new profile with its first factor: what `init` and `profile create` share.
+//! A new profile with its first factor: what `init` and `profile create` share, and what must hold
+//! before either.
 
-use ipc::Fault;
+use audit_log::{Operation, Outcome};
+use ipc::{Fault, FaultKind, Peer};
 use key_hierarchy::{Derivation, KdfParameters, MasterKey, Metadata};
 use site_config::{Hkdf, Installation, Kdf, ProfileName};
 use vault::Keys;
 
 use crate::faults;
 use crate::keyring::vault_keys;
+use crate::record::record_of;
 use crate::service::SecretsService;
 use crate::store::{self, StoreError};
+use crate::trail::Trail;
 
 /// A fresh master key, wrapped for `password`, and the keys of the profile's vault.
 pub fn new_profile(
@@ -34,6 +38,43 @@ pub fn new_profile(
         Metadata::with_password(binding, derivation, &master, kdf, password, &mut memory)
             .map_err(|error| faults::from_kdf(&error))?;
     Ok((metadata, vault_keys(&master, derivation, profile)))
+}
+
+/// Whether an enrolment goes on although the floor does not hold.
+pub struct BelowFloor(pub bool);
+
+/// Refuses enrolment when either daemon is below the floor, unless the site allows it by name;
+/// both are recorded, where there is a trail.
+pub fn check_floor(
+    service: &SecretsService,
+    trail: &mut Trail,
+    peer: &Peer,
+) -> Result<BelowFloor, Fault> {
+    if service.posture.floor_holds() && trail.floor_holds()? {
+        return Ok(BelowFloor(false));
+    }
+    if service.settings.enrolment.allow_below_floor {
+        return Ok(BelowFloor(true));
+    }
+    if service.installation().is_some() {
+        let operation = Operation::EnrolmentBelowFloor;
+        trail.record(record_of(operation, Outcome::Refused, peer, None))?;
+    }
+    Err(Fault::new(
+        FaultKind::BelowFloor,
+        "this machine is below the security floor, so nothing was enrolled; see `sesame status \
+         --security-posture`. Only enrolment.allow_below_floor = true, in the configuration, \
+         allows it; that choice would be recorded",
+    ))
+}
+
+pub fn check_password(service: &SecretsService, password: &[u8]) -> Result<(), Fault> {
+    let minimum = service.settings.unlock.minimum_password_length;
+    if password.len() >= minimum {
+        return Ok(());
+    }
+    let text = format!("a password has at least {minimum} bytes; nothing was enrolled");
+    Err(Fault::new(FaultKind::InvalidInput, text))
 }
 
 pub fn not_stored(error: &StoreError) -> Fault {

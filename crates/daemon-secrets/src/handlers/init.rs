@@ -11,8 +11,9 @@ use site_config::installation::machine_binding;
 use site_config::{Installation, OrgNamespace, ProfileName};
 
 use crate::faults;
-use crate::handlers::enrol;
-use crate::service::{BelowFloor, SecretsService, record_of, recording_failure};
+use crate::handlers::enrol::{self, BelowFloor};
+use crate::record::{record_of, recording_failure};
+use crate::service::SecretsService;
 use crate::store::NewProfile;
 use crate::trail::Trail;
 
@@ -40,8 +41,8 @@ pub fn handle<'a>(
     let profile = ProfileName::try_from(profile).map_err(|error| faults::from_name(&error))?;
     let org = org.map(OrgNamespace::try_from).transpose();
     let org = org.map_err(|error| faults::from_name(&error))?;
-    service.check_password(password)?;
-    let BelowFloor(below_floor) = service.check_floor(trail, peer)?;
+    enrol::check_password(service, password)?;
+    let BelowFloor(below_floor) = enrol::check_floor(service, trail, peer)?;
 
     let machine_id = bind_machine.then(|| Path::new(MACHINE_ID));
     let created = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();

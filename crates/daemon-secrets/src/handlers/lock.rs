@@ -9,7 +9,8 @@ use ipc::{Fault, Peer};
 use site_config::ProfileName;
 
 use crate::faults;
-use crate::service::{SecretsService, record_of};
+use crate::record::record_of;
+use crate::service::SecretsService;
 use crate::trail::Trail;
 
 pub fn handle<'a>(

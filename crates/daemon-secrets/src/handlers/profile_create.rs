@@ -7,8 +7,9 @@ use ipc::{Fault, FaultKind, Peer};
 use site_config::ProfileName;
 
 use crate::faults;
-use crate::handlers::enrol;
-use crate::service::{BelowFloor, SecretsService, record_of, recording_failure};
+use crate::handlers::enrol::{self, BelowFloor};
+use crate::record::{record_of, recording_failure};
+use crate::service::SecretsService;
 use crate::store::NewProfile;
 use crate::trail::Trail;
 
@@ -26,8 +27,8 @@ pub fn handle<'a>(
         let text = format!("profile {profile} exists and was not touched");
         return Err(Fault::new(FaultKind::Exists, text));
     }
-    service.check_password(password)?;
-    let BelowFloor(below_floor) = service.check_floor(trail, peer)?;
+    enrol::check_password(service, password)?;
+    let BelowFloor(below_floor) = enrol::check_floor(service, trail, peer)?;
     let mut record = record_of(Operation::ProfileCreate, Outcome::Authorised, peer, Some(&profile));
     trail.record(record.clone())?;
     if below_floor {

@@ -4,7 +4,8 @@ use audit_log::{Operation, Outcome};
 use ipc::secrets::SecretsReply;
 use ipc::{Fault, Peer};
 
-use crate::service::{SecretsService, record_of};
+use crate::record::record_of;
+use crate::service::SecretsService;
 use crate::trail::Trail;
 
 pub fn handle<'a>(

@@ -7,7 +7,8 @@ use secret_memory::SecretBytes;
 use site_config::SecretName;
 
 use crate::faults;
-use crate::service::{SecretsService, record_of, recording_failure};
+use crate::record::{record_of, recording_failure};
+use crate::service::SecretsService;
 use crate::trail::Trail;
 
 pub fn handle(

@@ -5,7 +5,8 @@ use ipc::secrets::SecretsReply;
 use ipc::{Fault, Peer};
 
 use crate::faults;
-use crate::service::{SecretsService, record_of, recording_failure};
+use crate::record::{record_of, recording_failure};
+use crate::service::SecretsService;
 use crate::trail::Trail;
 
 /// Bytes of names in one reply.

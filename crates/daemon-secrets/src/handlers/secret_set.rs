@@ -6,7 +6,8 @@ use ipc::{Fault, FaultKind, Peer};
 use site_config::{MAX_SECRET_VALUE_BYTES, SecretName};
 
 use crate::faults;
-use crate::service::{SecretsService, record_of, recording_failure};
+use crate::record::{record_of, recording_failure};
+use crate::service::SecretsService;
 use crate::trail::Trail;
 
 pub fn handle<'a>(

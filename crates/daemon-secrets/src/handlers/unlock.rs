@@ -15,7 +15,8 @@ use site_config::{Installation, ProfileName};
 use crate::attempts::Attempts;
 use crate::faults;
 use crate::keyring::{Held, vault_keys};
-use crate::service::{SecretsService, record_of, recording_failure};
+use crate::record::{record_of, recording_failure};
+use crate::service::SecretsService;
 use crate::store;
 use crate::trail::Trail;
 
