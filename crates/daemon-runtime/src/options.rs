@@ -15,6 +15,9 @@ pub struct Options {
     /// The places of an ordinary user's session (XDG directories)
     #[arg(long)]
     pub session: bool,
+    /// All peers are this user: a user namespace may give what root would, an empty network
+    #[arg(long)]
+    pub single_user: bool,
 }
 
 impl Options {

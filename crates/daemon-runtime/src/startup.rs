@@ -223,8 +223,8 @@ fn start<S: Lifecycle>(
     // Who owns these files must be asked before a user namespace hides it.
     let site = Site::load(layout)?;
     let peers = Peers::load(site.layout.peers_file())?;
-    // A session has no privileges to give up: only there may a user namespace stand in for them.
-    network::isolate(options.session)?;
+    // In a user namespace every other uid looks alike, so it must not matter there.
+    network::isolate(options.single_user)?;
     process::lock_down()?;
     let signals = Signals::block()?;
     let protection = site.settings.memory.protection;

@@ -10,8 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::Uid;
 use serde_json::json;
-use site_config::{Daemon, Layout, LayoutKind};
+use site_config::{Daemon, Layout, LayoutKind, Peers};
 
 use crate::commands::provision;
 use crate::connect::Context;
@@ -71,6 +72,11 @@ fn start(layout: &Layout, daemon: Daemon) -> Result<(), Failure> {
         LayoutKind::Dir => command.arg("--dir").args(layout.audit_state().parent()),
         _ => command.arg("--session"),
     };
+    // Without root, an empty network takes a user namespace, in which peers can't be told apart.
+    let own = Uid::effective().as_raw();
+    if Peers::load(layout.peers_file())?.iter().all(|peer| peer.uid == own) {
+        command.arg("--single-user");
+    }
     // A group of its own: ^C at the prompt is not meant for it.
     let spawned = command
         .env("NOTIFY_SOCKET", &notify_path)
