@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::IoSliceMut;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::thread;
 
@@ -18,6 +18,7 @@ use nix::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use site_config::Daemon;
 use testbed::hunt::{Hunt, random_text};
 use testbed::memory::{Mapping, mappings};
@@ -243,13 +244,7 @@ fn no_descriptor_leads_to_the_secret_pages() {
 }
 
 fn steal(pid: i32, number: i32) -> std::io::Result<OwnedFd> {
-    let call = |result: i64| match i32::try_from(result) {
-        // SAFETY: the kernel just gave us this descriptor, and nobody else owns it.
-        Ok(raw @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(raw) }),
-        _ => Err(std::io::Error::last_os_error()),
-    };
-    // SAFETY: no pointer is passed.
-    let process = call(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    // SAFETY: no pointer is passed.
-    call(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) })
+    let pid = rustix::process::Pid::from_raw(pid).ok_or(std::io::ErrorKind::InvalidInput)?;
+    let process = pidfd_open(pid, PidfdFlags::empty())?;
+    Ok(pidfd_getfd(process, number, PidfdGetfdFlags::empty())?)
 }
