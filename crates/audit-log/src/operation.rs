@@ -75,18 +75,12 @@ operations! {
     SecretList = "secret.list",
     /// A secret was deleted.
     SecretDelete = "secret.delete",
-    /// Fewer factors are enrolled than the policy asks for.
+    /// Something was enrolled, or was to be, below the security floor.
     EnrolmentBelowFloor = "enrolment.below-floor",
-    /// A factor was enrolled, replaced or revoked.
-    FactorChange = "factor.change",
-    /// The unlock policy changed.
-    PolicyChange = "policy.change",
     /// A peer was turned away: key, uid or clearance.
     PeerRefused = "peer.refused",
     /// The trail was exported.
     AuditExport = "audit.export",
-    /// The trail was read.
-    AuditRead = "audit.read",
 }
 
 /// The name of no operation.

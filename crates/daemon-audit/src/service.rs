@@ -30,6 +30,7 @@ impl AuditService {
     pub fn open(startup: &Startup) -> Result<Self, StartError> {
         let settings = &startup.site.settings;
         let store = Store::new(startup.state.clone(), settings.audit.segment_bytes);
+        store.remove_leftovers().map_err(|error| StartError::Service(error.to_string()))?;
         let opened = store.open().map_err(|error| StartError::Service(error.to_string()))?;
         let trail = opened.map(|(writer, repair)| {
             if let Some(repair) = repair {

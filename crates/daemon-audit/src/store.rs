@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use audit_log::{Actor, CreateError, Genesis, OpenError, Repair, Writer};
-use site_config::durable::{sync_directory, write_atomically};
+use site_config::durable::{remove_leftovers, sync_directory, write_atomically};
 
 /// Where everything of this daemon lies.
 pub struct Store {
@@ -25,6 +25,11 @@ impl Store {
     /// The installation whose wipe was authorised, as `wiped` says.
     fn mark(&self) -> PathBuf {
         self.state.join("wiped")
+    }
+
+    /// Removes what an interrupted write left behind.
+    pub fn remove_leftovers(&self) -> io::Result<()> {
+        remove_leftovers(&self.state).map(drop)
     }
 
     /// Opens the trail, if there is one.

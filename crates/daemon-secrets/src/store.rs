@@ -22,7 +22,7 @@ use key_hierarchy::{Binding, Metadata};
 use nix::fcntl::AT_FDCWD;
 use nix::fcntl::{RenameFlags, renameat2};
 use secret_memory::SecretBytes;
-use site_config::durable::{sync_directory, write_atomically};
+use site_config::durable::{remove_leftovers, sync_directory, write_atomically};
 use site_config::{Installation, InstallationError, ProfileName};
 use vault::{Context, Keys, Vault, VaultError};
 
@@ -65,6 +65,10 @@ impl Store {
     pub fn remove_leftovers(&self) -> io::Result<()> {
         remove_tree(&self.aside())?;
         remove_tree(&self.wiping())?;
+        if !self.installation_dir().is_dir() {
+            return Ok(());
+        }
+        remove_leftovers(&self.installation_dir())?;
         let profiles = match fs::read_dir(self.profiles()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             profiles => profiles?,
@@ -73,6 +77,8 @@ impl Store {
             let entry = entry?;
             if entry.file_name().as_encoded_bytes().starts_with(b".") {
                 remove_tree(&entry.path())?;
+            } else if entry.path().is_dir() {
+                remove_leftovers(&entry.path())?;
             }
         }
         Ok(())

@@ -174,14 +174,6 @@ impl Client {
         let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
         !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(0))
     }
-
-    /// What the kernel says of the daemon.
-    ///
-    /// # Errors
-    /// The errno of getsockopt(2).
-    pub fn server(&self) -> io::Result<Credentials> {
-        Credentials::of(&self.stream)
-    }
 }
 
 fn handshake_ended(error: io::Error) -> ClientError {

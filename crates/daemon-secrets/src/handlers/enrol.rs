@@ -40,8 +40,27 @@ pub fn new_profile(
     Ok((metadata, vault_keys(&master, derivation, profile)))
 }
 
-/// Whether an enrolment goes on although the floor does not hold.
-pub struct BelowFloor(pub bool);
+/// What an enrolment that may go on stands on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Floor {
+    /// The floor holds.
+    Holds,
+    /// It does not, and the site allows that by name.
+    AllowedBelow,
+}
+
+impl Floor {
+    /// Records that an enrolment goes on below the floor, if it does.
+    pub fn note(self, trail: &mut Trail, peer: &Peer, profile: &ProfileName) -> Result<(), Fault> {
+        match self {
+            Self::Holds => Ok(()),
+            Self::AllowedBelow => {
+                let operation = Operation::EnrolmentBelowFloor;
+                trail.record(record_of(operation, Outcome::Authorised, peer, Some(profile)))
+            }
+        }
+    }
+}
 
 /// Refuses enrolment when either daemon is below the floor, unless the site allows it by name;
 /// both are recorded, where there is a trail.
@@ -49,12 +68,12 @@ pub fn check_floor(
     service: &SecretsService,
     trail: &mut Trail,
     peer: &Peer,
-) -> Result<BelowFloor, Fault> {
+) -> Result<Floor, Fault> {
     if service.posture.floor_holds() && trail.floor_holds()? {
-        return Ok(BelowFloor(false));
+        return Ok(Floor::Holds);
     }
     if service.settings.enrolment.allow_below_floor {
-        return Ok(BelowFloor(true));
+        return Ok(Floor::AllowedBelow);
     }
     if service.installation().is_some() {
         let operation = Operation::EnrolmentBelowFloor;

@@ -11,7 +11,7 @@ use site_config::installation::machine_binding;
 use site_config::{Installation, OrgNamespace, ProfileName};
 
 use crate::faults;
-use crate::handlers::enrol::{self, BelowFloor};
+use crate::handlers::enrol;
 use crate::record::{record_of, recording_failure};
 use crate::service::SecretsService;
 use crate::store::NewProfile;
@@ -42,7 +42,7 @@ pub fn handle<'a>(
     let org = org.map(OrgNamespace::try_from).transpose();
     let org = org.map_err(|error| faults::from_name(&error))?;
     enrol::check_password(service, password)?;
-    let BelowFloor(below_floor) = enrol::check_floor(service, trail, peer)?;
+    let floor = enrol::check_floor(service, trail, peer)?;
 
     let machine_id = bind_machine.then(|| Path::new(MACHINE_ID));
     let created = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
@@ -65,11 +65,7 @@ pub fn handle<'a>(
         record.detail.insert("resumed".to_owned(), "an earlier init was interrupted".to_owned());
     }
     trail.record(record.clone())?;
-    if below_floor {
-        let below =
-            record_of(Operation::EnrolmentBelowFloor, Outcome::Authorised, peer, Some(&profile));
-        trail.record(below)?;
-    }
+    floor.note(trail, peer, &profile)?;
     let stored = enrol::new_profile(service, &installation, &profile, password).and_then(
         |(metadata, keys)| {
             let new = NewProfile { name: &profile, metadata: &metadata, keys };

@@ -7,7 +7,7 @@ use ipc::{Fault, FaultKind, Peer};
 use site_config::ProfileName;
 
 use crate::faults;
-use crate::handlers::enrol::{self, BelowFloor};
+use crate::handlers::enrol;
 use crate::record::{record_of, recording_failure};
 use crate::service::SecretsService;
 use crate::store::NewProfile;
@@ -28,14 +28,10 @@ pub fn handle<'a>(
         return Err(Fault::new(FaultKind::Exists, text));
     }
     enrol::check_password(service, password)?;
-    let BelowFloor(below_floor) = enrol::check_floor(service, trail, peer)?;
+    let floor = enrol::check_floor(service, trail, peer)?;
     let mut record = record_of(Operation::ProfileCreate, Outcome::Authorised, peer, Some(&profile));
     trail.record(record.clone())?;
-    if below_floor {
-        let below =
-            record_of(Operation::EnrolmentBelowFloor, Outcome::Authorised, peer, Some(&profile));
-        trail.record(below)?;
-    }
+    floor.note(trail, peer, &profile)?;
     let stored = enrol::new_profile(service, &installation, &profile, password).and_then(
         |(metadata, keys)| {
             let new = NewProfile { name: &profile, metadata: &metadata, keys };
