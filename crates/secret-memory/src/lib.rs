@@ -27,7 +27,7 @@ mod slice;
 pub use allocator::WipingAllocator;
 pub use arena::{Usage, backing, init, usage};
 pub use bytes::{OutOfSecretMemory, Secret, SecretBytes};
-pub use clean_stack::with_clean_stack;
+pub use clean_stack::{with_clean_deep_stack, with_clean_stack};
 pub use mapping::{Backing, probe_memfd_secret};
 pub use policy::{DEFAULT_ARENA_BYTES, InitError, ParsePolicyError, Policy, UNAVAILABLE};
 pub use slice::{SecretSlice, Zeroed};
