@@ -1,7 +1,10 @@
 //! The first entry, and what it settles for all that follow.
 
+use tlog::PublicKeys;
+
 use crate::entry::{Actor, Draft, Entry, Outcome};
 use crate::hash::{Hash, HashAlgorithm, UnknownAlgorithm};
+use crate::keys::{self, KeyDetailError};
 use crate::operation::Operation;
 
 /// The format that this crate reads and writes.
@@ -18,6 +21,8 @@ pub struct Genesis {
     pub org: Option<String>,
     /// What ties the installation to this machine.
     pub machine_binding: Option<String>,
+    /// The keys of the first checkpoints; their name is the origin of all of them.
+    pub keys: PublicKeys,
 }
 
 /// Why an entry can't begin a trail that we read.
@@ -35,6 +40,9 @@ pub enum GenesisError {
     /// Nobody's.
     #[error("it names no installation")]
     Installation,
+    /// Keys that are none, or those of another trail.
+    #[error(transparent)]
+    Keys(#[from] KeyDetailError),
 }
 
 impl Genesis {
@@ -54,9 +62,16 @@ impl Genesis {
         if format != FORMAT {
             return Err(GenesisError::Format(format));
         }
+        let hash = detail("hash").unwrap_or_default().parse()?;
+        let installation = detail("installation").ok_or(GenesisError::Installation)?;
+        let keys = keys::from_detail(&entry.detail)?;
+        if keys.name().as_str() != origin(&installation) {
+            return Err(KeyDetailError::OtherTrail.into());
+        }
         Ok(Self {
-            hash: detail("hash").unwrap_or_default().parse()?,
-            installation: detail("installation").ok_or(GenesisError::Installation)?,
+            hash,
+            installation,
+            keys,
             org: detail("org"),
             machine_binding: detail("machine_binding"),
         })
@@ -72,7 +87,14 @@ impl Genesis {
                 draft = draft.detail(key, value);
             }
         }
+        draft.detail.extend(keys::detail(&self.keys));
         draft.reporter = reporter;
         draft
     }
+}
+
+/// The origin (C2SP `tlog-checkpoint`) of an installation's trail, and the name of its keys.
+#[must_use]
+pub fn origin(installation: &str) -> String {
+    format!("sesame-audit/{installation}")
 }

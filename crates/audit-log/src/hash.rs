@@ -1,13 +1,18 @@
-//! The hash of an entry, and the two functions that a trail may choose from.
+//! The hash of an entry, the two functions that a trail may choose from, and the head of a trail.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 /// Keeps an entry's hash from being the hash of anything else that the project hashes.
 const DOMAIN: &str = "pds v2 audit-entry v1";
+
+/// What BLAKE3 makes of [`DOMAIN`], once instead of for every entry.
+static BLAKE3_CONTEXT: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(DOMAIN));
 
 /// 32 bytes, written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,17 +21,46 @@ pub struct Hash(pub [u8; 32]);
 impl Hash {
     /// What the first entry has for a predecessor.
     pub const ZERO: Self = Self([0; 32]);
-}
 
-impl fmt::Display for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Reads 64 lower-case hexadecimal digits.
+    pub(crate) fn from_hex(digits: &[u8; 64]) -> Option<Self> {
+        let mut hash = [0; 32];
+        // Both halves of a bad digit have high bits; gathered, they are looked at once.
+        let mut bad = 0;
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            let (high, low) = (DIGIT[usize::from(pair[0])], DIGIT[usize::from(pair[1])]);
+            bad |= high | low;
+            *byte = high << 4 | low & 15;
+        }
+        (bad & 0xf0 == 0).then_some(Self(hash))
+    }
+
+    /// Writes them.
+    pub(crate) fn to_hex(self) -> [u8; 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 64];
         for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
             pair[0] = DIGITS[usize::from(byte >> 4)];
             pair[1] = DIGITS[usize::from(byte & 15)];
         }
-        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        text
+    }
+}
+
+/// The value of each lower-case hexadecimal digit; 0xff for every other byte.
+static DIGIT: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(std::str::from_utf8(&self.to_hex()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -45,19 +79,8 @@ impl FromStr for Hash {
     type Err = ParseHashError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Ok(byte - b'0'),
-            b'a'..=b'f' => Ok(byte - b'a' + 10),
-            _ => Err(ParseHashError),
-        };
-        if text.len() != 64 {
-            return Err(ParseHashError);
-        }
-        let mut hash = [0; 32];
-        for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-        }
-        Ok(Self(hash))
+        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| ParseHashError)?;
+        Self::from_hex(digits).ok_or(ParseHashError)
     }
 }
 
@@ -100,7 +123,10 @@ impl HashAlgorithm {
     #[must_use]
     pub fn hash(self, covered: &[u8]) -> Hash {
         match self {
-            Self::Blake3 => Hash(blake3::derive_key(DOMAIN, covered)),
+            Self::Blake3 => {
+                let mut hasher = blake3::Hasher::new_from_context_key(&BLAKE3_CONTEXT);
+                Hash(hasher.update(covered).finalize().into())
+            }
             Self::Sha256 => {
                 let hasher = Sha256::new_with_prefix(DOMAIN).chain_update([0]);
                 Hash(hasher.chain_update(covered).finalize().into())
@@ -141,14 +167,74 @@ impl<'de> Deserialize<'de> for HashAlgorithm {
     }
 }
 
-/// A trail in 40 bytes: how many entries it has, and the hash of the last one.
+/// A trail in 40 bytes: how many entries it has, and the root of the tree over them.
+///
+/// The tree is the one of RFC 6962, with SHA-256 whatever the trail chains with; its leaves are the
+/// lines, without their newlines. So an entry anywhere decides the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// The number of entries; the last one has the sequence number `size - 1`.
     pub size: u64,
-    /// The hash of the last entry.
-    pub hash: Hash,
+    /// The root of the tree.
+    pub root: Hash,
+}
+
+impl fmt::Display for Head {
+    /// `SIZE:ROOT`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.size, self.root)
+    }
+}
+
+/// A head as somebody kept it: whole, or with the part of the root that fits on paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpectedHead {
+    /// The number of entries.
+    pub size: u64,
+    root: [u8; 32],
+    /// How many bytes of the root are known.
+    known: usize,
+}
+
+impl ExpectedHead {
+    /// From the first 20 bytes of the root, which are those that go into words.
+    #[must_use]
+    pub fn from_prefix(size: u64, prefix: [u8; 20]) -> Self {
+        let mut root = [0; 32];
+        root[..20].copy_from_slice(&prefix);
+        Self { size, root, known: 20 }
+    }
+
+    /// Whether a tree of this size may have this root.
+    #[must_use]
+    pub fn allows(&self, root: &Hash) -> bool {
+        self.root[..self.known] == root.0[..self.known]
+    }
+}
+
+impl From<Head> for ExpectedHead {
+    fn from(head: Head) -> Self {
+        Self { size: head.size, root: head.root.0, known: 32 }
+    }
+}
+
+/// The text is not `SIZE:ROOT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected SIZE:ROOT, a number and 64 hexadecimal digits")]
+pub struct ParseHeadError;
+
+impl FromStr for Head {
+    type Err = ParseHeadError;
+
+    /// Upper-case digits too, which is what a QR code has.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (size, root) = text.split_once(':').ok_or(ParseHeadError)?;
+        let is_number = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_digit());
+        let size = size.parse().ok().filter(|_| is_number).ok_or(ParseHeadError)?;
+        let root = root.to_ascii_lowercase().parse().map_err(|_| ParseHeadError)?;
+        Ok(Self { size, root })
+    }
 }
 
 #[cfg(test)]
@@ -168,6 +254,12 @@ mod tests {
         let hash = HashAlgorithm::Blake3.hash(b"x");
         assert_eq!(hash.to_string().parse(), Ok(hash));
         let text = hash.to_string();
+        let head = Head { size: 42, root: hash };
+        assert_eq!(head.to_string().parse(), Ok(head));
+        assert_eq!(head.to_string().to_uppercase().parse(), Ok(head));
+        for bad in ["", "42", ":", "42:", &format!("+1:{hash}"), &format!(":{hash}")] {
+            assert_eq!(bad.parse::<Head>(), Err(ParseHeadError), "{bad}");
+        }
         for bad in [&text[1..], &text.to_uppercase(), &format!("{text}0"), &"é".repeat(32), ""] {
             assert_eq!(bad.parse::<Hash>(), Err(ParseHashError), "{bad}");
         }

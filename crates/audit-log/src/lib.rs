@@ -20,42 +20,62 @@
 //! Entry 0 is the genesis, whose detail says how the trail hashes and to whom it belongs
 //! ([`Genesis`]).
 //!
-//! A chain alone can't tell that its end was cut off, nor that all of it was written anew. That takes
-//! something kept elsewhere: a manifest ([`bundle`]) or a head noted on paper ([`Expectation`]).
+//! Beside the segments are checkpoints, `checkpoint-%020d.note`, each named by how many entries it
+//! covers: C2SP `tlog-checkpoint` notes over the tree of RFC 6962 whose leaves are the lines, without
+//! their newlines. The trail's key signs them with Ed25519 and ML-DSA-44. The genesis names the first
+//! key, and an `audit.key-rotate` entry the next one, which counts from the checkpoint on that the old
+//! key signed over that entry. Every `genesis`, `audit.seal` and `audit.key-rotate` announces the
+//! checkpoint that ends with it.
+//!
+//! A chain alone can't tell that its end was cut off, nor that all of it was written anew. The
+//! checkpoints can, for whoever knows the key; a manifest ([`bundle`]) or a head noted on paper
+//! ([`Expectation`]) can as well.
 //!
 //! # Where to look
 //!
 //! - [`entry`]: what an entry says; [`line`](mod@line): how it is spelt and hashed.
 //! - [`trail`]: [`Writer`], the one process that appends, and how it recovers from a power cut.
 //! - [`verify`](mod@verify): [`Verdict`]s, and how they are told apart.
-//! - [`bundle`]: the export that an auditor carries away.
+//! - [`bundle`]: the export that an auditor carries away; [`cosign_bundle`]: what a witness does.
+//! - [`proof`]: that one entry is in the trail, without the others.
 //!
-//! Nothing here knows a daemon, a socket or a key. Checkpoints over the heads, and the signatures on
-//! them, belong beside [`bundle`] in modules of their own, fed by [`Writer::head`].
+//! Nothing here knows a daemon or a socket.
 
 #![forbid(unsafe_code)]
 
 pub mod bundle;
+mod cosign;
 pub mod entry;
 mod genesis;
 mod hash;
+mod keys;
 pub mod line;
 mod manifest;
 mod operation;
+mod outline;
+pub mod proof;
 mod segment;
+mod source;
 mod timestamp;
 pub mod trail;
 mod verdict;
 pub mod verify;
 
-pub use bundle::{ExportError, Exporter, verify_bundle};
+pub use bundle::{ExportError, Exporter, verify_bundle, verify_bundle_with};
+pub use cosign::{CosignError, cosign_bundle};
 pub use entry::{Actor, Draft, Entry, Outcome};
-pub use genesis::{Genesis, GenesisError};
-pub use hash::{Hash, HashAlgorithm, Head, ParseHashError, UnknownAlgorithm};
+pub use genesis::{Genesis, GenesisError, origin};
+pub use hash::{
+    ExpectedHead, Hash, HashAlgorithm, Head, ParseHashError, ParseHeadError, UnknownAlgorithm,
+};
+pub use keys::KeyDetailError;
 pub use line::{LineError, MAX_LINE, parse_line, printable};
 pub use manifest::{Manifest, ManifestFile};
 pub use operation::{Operation, UnknownOperation};
+pub use proof::{ProofFault, ProveError, ProvenEntry, Prover, prove_offline, verify_proof};
 pub use timestamp::{ParseTimestampError, Timestamp};
-pub use trail::{AppendError, Appended, CreateError, OpenError, ReadError, Repair, Writer};
+pub use trail::{
+    AppendError, Appended, CreateError, OpenError, ReadError, Repair, SealError, Writer,
+};
 pub use verdict::{Finding, Report, Verdict};
 pub use verify::{Expectation, Verifier, VerifyError, verify};

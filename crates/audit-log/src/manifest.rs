@@ -20,12 +20,15 @@ pub struct Manifest {
     pub hash: HashAlgorithm,
     /// The number of entries.
     pub entries: u64,
-    /// The hash of the last entry.
-    pub head: Hash,
+    /// The root of the tree over them.
+    pub root: Hash,
     /// When the bundle was made, by the wall clock of the machine that made it.
     pub created: Timestamp,
     /// The segments, in order.
     pub files: Vec<ManifestFile>,
+    /// The checkpoints, in order, by the number of entries that they cover. They have no digests:
+    /// their signatures say more, and witnesses add to them.
+    pub checkpoints: Vec<u64>,
 }
 
 /// A segment in a bundle.
@@ -44,9 +47,9 @@ impl Manifest {
     /// The format that this crate reads and writes.
     pub const FORMAT: u32 = 1;
 
-    /// The number of entries, and the hash of the last one.
+    /// The number of entries, and the root over them.
     #[must_use]
     pub const fn head(&self) -> Head {
-        Head { size: self.entries, hash: self.head }
+        Head { size: self.entries, root: self.root }
     }
 }

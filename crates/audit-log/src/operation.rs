@@ -49,6 +49,8 @@ operations! {
     ClockStep = "clock.step",
     /// A daemon started; the detail holds its posture.
     DaemonStart = "daemon.start",
+    /// Configuration, policy or peers are not those of the last start.
+    SiteChange = "site.change",
     /// A daemon stopped in good order.
     DaemonStop = "daemon.stop",
     /// The installation was made.
@@ -81,6 +83,24 @@ operations! {
     PeerRefused = "peer.refused",
     /// The trail was exported.
     AuditExport = "audit.export",
+    /// The trail up to here, this entry included, gets a signed checkpoint.
+    AuditSeal = "audit.seal",
+    /// The trail's signing key gives way to the one in the detail, and signs that with a checkpoint.
+    AuditKeyRotate = "audit.key-rotate",
+}
+
+impl Operation {
+    /// Whether a checkpoint of the trail that ends with such an entry must exist.
+    #[must_use]
+    pub const fn announces_checkpoint(self) -> bool {
+        matches!(self, Self::Genesis | Self::AuditSeal | Self::AuditKeyRotate)
+    }
+
+    /// Whether only the writer of the trail makes such entries, and nobody can report them to it.
+    #[must_use]
+    pub const fn is_the_writers_own(self) -> bool {
+        self.announces_checkpoint() || matches!(self, Self::Repair | Self::ClockStep)
+    }
 }
 
 /// The name of no operation.

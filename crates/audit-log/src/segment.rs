@@ -1,26 +1,27 @@
-//! Segments on disk: their names, opening them without trust, and their lines in bounded memory.
+//! Files of a trail: the names of segments and checkpoints, and lines in bounded memory.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-
-use nix::fcntl::OFlag;
 
 use crate::line::MAX_LINE;
 
-/// The genesis before it is durable; a crash may leave it, and it is nobody's loss.
-pub(crate) const SCRATCH: &str = "genesis.tmp";
+/// A segment or checkpoint before it is durable; a crash may leave it, and it is nobody's loss.
+pub(crate) const SCRATCH: &str = "new.tmp";
 
 /// The most bytes that a power cut may have left after the last whole line.
 ///
 /// A batch is written at once, and a file system may put zeros where data did not arrive, so this
 /// is more than a line; it is bounded because a sparse file can claim any length.
-const MAX_TORN: u64 = 16 << 20;
+pub(crate) const MAX_TORN: u64 = 16 << 20;
 
 /// The name of the segment that begins with entry `first`.
 pub(crate) fn name(first: u64) -> String {
     format!("segment-{first:020}.jsonl")
+}
+
+/// The name of the checkpoint over the first `size` entries.
+pub(crate) fn checkpoint_name(size: u64) -> String {
+    format!("checkpoint-{size:020}.note")
 }
 
 /// The first entry of the segment of this name; none when no segment has such a name.
@@ -30,52 +31,11 @@ pub(crate) fn first_of(file_name: &str) -> Option<u64> {
     (name(first) == file_name).then_some(first)
 }
 
-/// Why a directory can't be listed as a trail.
-#[derive(Debug)]
-pub(crate) enum ListError {
-    /// Not a directory.
-    NotADirectory,
-    /// It holds something of this name.
-    Foreign(String),
-    /// The directory can't be read.
-    Io(io::Error),
-}
-
-/// The segments in `dir`, in order, by their first entries; none when there is no such directory.
-pub(crate) fn list(dir: &Path) -> Result<Vec<u64>, ListError> {
-    let names = match fs::read_dir(dir) {
-        Ok(names) => names,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Err(ListError::NotADirectory);
-        }
-        Err(error) => return Err(ListError::Io(error)),
-    };
-    let mut segments = Vec::new();
-    for entry in names {
-        let name = entry.map_err(ListError::Io)?.file_name();
-        match name.to_str().and_then(first_of) {
-            Some(first) => segments.push(first),
-            None if name == SCRATCH => {}
-            None => return Err(ListError::Foreign(name.display().to_string())),
-        }
-    }
-    segments.sort_unstable();
-    Ok(segments)
-}
-
-/// Opens a regular file for reading; none when it is anything else.
-///
-/// A link could lead out of the trail, and a pipe or a device could keep us waiting for ever.
-pub(crate) fn open_regular(path: &Path) -> io::Result<Option<File>> {
-    // Opening a device can have effects of its own, so look first; what is opened is looked at
-    // again, for the name may mean something else by then.
-    if !fs::symlink_metadata(path)?.is_file() {
-        return Ok(None);
-    }
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-    Ok(file.metadata()?.is_file().then_some(file))
+/// The size of the checkpoint of this name; none when no checkpoint has such a name, and none over
+/// nothing.
+pub(crate) fn size_of(file_name: &str) -> Option<u64> {
+    let size = file_name.strip_prefix("checkpoint-")?.strip_suffix(".note")?.parse().ok()?;
+    (checkpoint_name(size) == file_name && size > 0).then_some(size)
 }
 
 /// Why there is no next line.
@@ -162,6 +122,10 @@ mod tests {
             "",
         ] {
             assert_eq!(first_of(bad), None, "{bad}");
+            let checkpoint = bad.replace("segment", "checkpoint").replace("jsonl", "note");
+            assert_eq!(size_of(&checkpoint), None, "{checkpoint}");
         }
+        assert_eq!(size_of(&checkpoint_name(41)), Some(41));
+        assert_eq!(size_of(&checkpoint_name(0)), None);
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use tlog::{PublicKeys, SignedCheckpoint};
+
 use crate::genesis::Genesis;
 use crate::hash::Head;
 
 /// The one thing that is wrong with a trail, or that nothing is.
-///
-/// Exit code 17 is kept for a signature by another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Every entry is there, in its place, as it was written.
@@ -26,13 +26,17 @@ pub enum Verdict {
     Rewritten,
     /// No entry at all.
     Absent,
+    /// A checkpoint without the signatures that it must have.
+    Signature,
     /// Not a trail, or with something in it that no writer makes.
     Malformed,
+    /// Sound, but for a tail that no checkpoint covers, where the caller wants none.
+    Unsealed,
 }
 
 impl Verdict {
     /// Every verdict.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Sound,
         Self::Edited,
         Self::Deleted,
@@ -41,7 +45,9 @@ impl Verdict {
         Self::RolledBack,
         Self::Rewritten,
         Self::Absent,
+        Self::Signature,
         Self::Malformed,
+        Self::Unsealed,
     ];
 
     /// The name in JSON.
@@ -56,7 +62,9 @@ impl Verdict {
             Self::RolledBack => "rolled-back",
             Self::Rewritten => "rewritten",
             Self::Absent => "absent",
+            Self::Signature => "signature",
             Self::Malformed => "malformed",
+            Self::Unsealed => "unsealed",
         }
     }
 
@@ -72,7 +80,9 @@ impl Verdict {
             Self::RolledBack => 14,
             Self::Rewritten => 15,
             Self::Absent => 16,
+            Self::Signature => 17,
             Self::Malformed => 18,
+            Self::Unsealed => 19,
         }
     }
 }
@@ -90,6 +100,8 @@ impl fmt::Display for Verdict {
                 "The trail was rewritten: it is a valid chain, but not the expected one."
             }
             Self::Absent => "The trail is absent: there is no entry.",
+            Self::Signature => "A signature or key is wrong or missing.",
+            Self::Unsealed => "The trail is sound, and its end is not sealed by a checkpoint.",
             Self::Malformed => "The trail is malformed: it holds something that no writer makes.",
         })
     }
@@ -137,14 +149,32 @@ pub struct Report {
     pub head: Option<Head>,
     /// What the first of those says.
     pub genesis: Option<Genesis>,
+    /// How many of them checkpoints cover that count: signed, and cosigned by as many witnesses as
+    /// required. None when there was no looking for checkpoints.
+    pub sealed: Option<u64>,
+    /// The keys that sign the trail, by its own account, from here on.
+    pub keys: Option<PublicKeys>,
+    /// Whether the caller gave a key, which signed this trail if it is sound.
+    pub key_was_given: bool,
+    /// Who cosigned the largest checkpoint that counts.
+    pub cosigners: Vec<String>,
+    /// The largest good checkpoint, whether it counts or not.
+    pub checkpoint: Option<SignedCheckpoint>,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.verdict)?;
         if let Some(finding) = &self.finding {
-            write!(f, " {finding}.")?;
+            return write!(f, " {finding}.");
         }
-        Ok(())
+        match self.sealed {
+            Some(sealed) if sealed == self.entries => Ok(()),
+            Some(sealed) => {
+                let tail = self.entries - sealed;
+                write!(f, " No checkpoint seals the last {tail} of {} yet.", self.entries)
+            }
+            None => Ok(()),
+        }
     }
 }

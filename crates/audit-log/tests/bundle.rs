@@ -11,20 +11,20 @@ use std::path::{Path, PathBuf};
 use audit_log::{
     Expectation, ExportError, Exporter, HashAlgorithm, Manifest, Report, Verdict, verify_bundle,
 };
-use common::{check, copy, draft, edit, hash_anew, load, make, outcome, segments, store};
+use common::{
+    check, copy, draft, edit, hash_anew, keys, load, make, make_sealed, outcome, push_checkpoints,
+    seal, segments, store,
+};
 
-/// Exports a trail of 12 entries in pages.
+/// Exports a trail of 12 entries, which goes on afterwards.
 fn export(dir: &Path) -> (PathBuf, Manifest) {
-    let mut writer = make(&dir.join("origin"), HashAlgorithm::Blake3, 12);
-    let bundle = dir.join("bundle");
-    let mut exporter = Exporter::create(&bundle).unwrap();
-    let mut from = 0;
-    while from < 12 {
-        let page = writer.read(from, 1000).unwrap();
-        from += page.iter().filter(|byte| **byte == b'\n').count() as u64;
-        exporter.push(&page).unwrap();
-    }
-    let manifest = exporter.finish().unwrap();
+    export_as(dir, "bundle")
+}
+
+fn export_as(dir: &Path, name: &str) -> (PathBuf, Manifest) {
+    let mut writer = make_sealed(&dir.join("origin"), HashAlgorithm::Blake3, 12, &[6, 11]);
+    let bundle = dir.join(name);
+    let manifest = common::export(&writer, &bundle);
     assert_eq!(manifest.head(), writer.head());
     writer.append(&[draft(12)]).unwrap();
     (bundle, manifest)
@@ -178,11 +178,14 @@ fn a_long_trail_becomes_several_files() {
         let appended = writer.append(&vec![large.clone(); 100]).unwrap();
         exporter.push(&writer.read(appended[0].seq, 1 << 24).unwrap()).unwrap();
     }
+    let appended = writer.seal(seal(), keys()).unwrap();
+    exporter.push(&writer.read(appended.seq, 1).unwrap()).unwrap();
+    push_checkpoints(&writer, &mut exporter);
     let manifest = exporter.finish().unwrap();
-    assert_eq!((manifest.entries, manifest.files.len()), (1201, 2));
-    assert_eq!(segments(&bundle.join("trail")).len(), 2);
+    assert_eq!((manifest.entries, manifest.files.len()), (1202, 5));
+    assert_eq!(segments(&bundle.join("trail")).len(), 5);
     assert_eq!(check_bundle(&bundle).verdict, Verdict::Sound);
-    fs::remove_file(&segments(&bundle.join("trail"))[1]).unwrap();
+    fs::remove_file(&segments(&bundle.join("trail"))[4]).unwrap();
     assert_eq!(check_bundle(&bundle).verdict, Verdict::Truncated);
-    assert_eq!(check(writer.path()).entries, 1201);
+    assert_eq!(check(writer.path()).entries, 1202);
 }

@@ -7,8 +7,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use audit_log::{AppendError, HashAlgorithm, OpenError, Verdict, Writer};
-use common::{check, draft, load, make, segments};
+use audit_log::{AppendError, HashAlgorithm, OpenError, SealError, Verdict, Writer};
+use common::{check, draft, keys, load, make, seal, segments};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -101,6 +101,28 @@ fn a_repair_on_a_full_disk_leaves_the_end_torn() {
     disk.make_room();
     assert!(Writer::open(&trail, 1 << 20).unwrap().1.is_some());
     assert_eq!(check(&trail).entries, 4);
+}
+
+/// The entry of a seal fits the page that the segment has, and its checkpoint does not.
+#[test]
+fn a_seal_on_a_full_disk_owes_its_checkpoint() {
+    let Some(disk) = SmallDisk::new() else {
+        eprintln!("skipped: needs the right to mount a tmpfs");
+        return;
+    };
+    let trail = disk.path().join("trail");
+    let mut writer = make(&trail, HashAlgorithm::Blake3, 2);
+    disk.fill();
+    for _ in 0..2 {
+        let error = writer.seal(seal(), keys()).unwrap_err();
+        assert!(matches!(error, SealError::NotWritten(_)), "{error}");
+        assert!(writer.owes_checkpoint());
+        assert_eq!((writer.size(), writer.sealed()), (3, 1));
+    }
+    assert_eq!(check(&trail).verdict, Verdict::Truncated);
+    disk.make_room();
+    writer.settle(keys()).unwrap();
+    assert_eq!((check(&trail).verdict, check(&trail).sealed), (Verdict::Sound, Some(3)));
 }
 
 /// As above, where nobody may mount: the kernel refuses to let a file grow.

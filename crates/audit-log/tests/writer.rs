@@ -11,7 +11,7 @@ use audit_log::{
     AppendError, CreateError, Draft, HashAlgorithm, MAX_LINE, OpenError, Operation, Outcome,
     Verdict, Writer, parse_line,
 };
-use common::{SEGMENT, check, copy, draft, genesis, load, make, segments};
+use common::{SEGMENT, check, copy, draft, genesis, keys, load, make, segments};
 
 #[test]
 fn a_batch_crosses_segments_and_reads_back_in_pages_of_any_size() {
@@ -24,7 +24,6 @@ fn a_batch_crosses_segments_and_reads_back_in_pages_of_any_size() {
         appended.iter().map(|entry| entry.seq).collect::<Vec<_>>(),
         (1..40).collect::<Vec<_>>()
     );
-    assert_eq!(writer.head().hash, appended[38].hash);
     assert!(segments(&trail).len() > 5);
     for path in segments(&trail) {
         assert!(fs::metadata(path).unwrap().len() <= SEGMENT);
@@ -74,7 +73,7 @@ fn two_writers_are_one_too_many() {
     let trail = dir.path().join("trail");
     let writer = make(&trail, HashAlgorithm::Blake3, 2);
     assert!(matches!(Writer::open(&trail, SEGMENT), Err(OpenError::Locked(_))));
-    let again = Writer::create(&trail, &genesis(HashAlgorithm::Blake3), None, SEGMENT);
+    let again = Writer::create(&trail, &genesis(HashAlgorithm::Blake3), None, SEGMENT, keys());
     assert!(matches!(again, Err(CreateError::Locked(_))));
     drop(writer);
     assert!(Writer::open(&trail, SEGMENT).is_ok());
@@ -84,13 +83,19 @@ fn two_writers_are_one_too_many() {
 fn only_an_empty_directory_becomes_a_trail() {
     let dir = tempfile::tempdir().unwrap();
     let create = |name: &str| {
-        Writer::create(&dir.path().join(name), &genesis(HashAlgorithm::Blake3), None, SEGMENT)
+        Writer::create(
+            &dir.path().join(name),
+            &genesis(HashAlgorithm::Blake3),
+            None,
+            SEGMENT,
+            keys(),
+        )
     };
     drop(create("trail").unwrap());
     assert!(matches!(create("trail"), Err(CreateError::NotEmpty(_))));
     // What a crash in the middle of it leaves.
     fs::create_dir(dir.path().join("crashed")).unwrap();
-    fs::write(dir.path().join("crashed/genesis.tmp"), "{\"seq\":").unwrap();
+    fs::write(dir.path().join("crashed/new.tmp"), "{\"seq\":").unwrap();
     let crashed = Writer::open(&dir.path().join("crashed"), SEGMENT);
     assert!(matches!(crashed, Err(OpenError::Absent(_))));
     drop(create("crashed").unwrap());
@@ -106,7 +111,7 @@ fn only_an_empty_directory_becomes_a_trail() {
 fn a_torn_last_line_becomes_a_repair_entry() {
     let dir = tempfile::tempdir().unwrap();
     let (trail, torn) = (dir.path().join("trail"), dir.path().join("torn"));
-    drop(make(&trail, HashAlgorithm::Blake3, 5));
+    drop(make(&trail, HashAlgorithm::Blake3, 6));
     let line = load(&trail)[1][1].clone();
     let whole = fs::metadata(&segments(&trail)[1]).unwrap().len();
     for (kept, zeros) in
@@ -123,15 +128,15 @@ fn a_torn_last_line_becomes_a_repair_entry() {
         let (mut writer, repair) = Writer::open(&torn, SEGMENT).unwrap();
         let repair = repair.unwrap();
         let cut = [line[..kept].to_vec(), vec![0; zeros as usize]].concat();
-        assert_eq!((repair.seq, repair.bytes), (4, cut.len() as u64));
+        assert_eq!((repair.seq, repair.bytes), (5, cut.len() as u64));
         assert_eq!(repair.digest.0, *blake3::hash(&cut).as_bytes());
-        let entry = parse_line(&writer.read(4, 1).unwrap()).unwrap();
+        let entry = parse_line(&writer.read(5, 1).unwrap()).unwrap();
         assert_eq!(entry.operation, Operation::Repair);
         assert_eq!(entry.detail["bytes"], cut.len().to_string());
         assert_eq!(entry.detail["blake3"], repair.digest.to_string());
-        assert_eq!(writer.append(&[draft(5)]).unwrap()[0].seq, 5);
+        assert_eq!(writer.append(&[draft(6)]).unwrap()[0].seq, 6);
         let report = check(&torn);
-        assert_eq!((report.verdict, report.entries), (Verdict::Sound, 6));
+        assert_eq!((report.verdict, report.entries), (Verdict::Sound, 7));
         drop(writer);
         assert!(Writer::open(&torn, SEGMENT).unwrap().1.is_none());
     }

@@ -8,6 +8,7 @@ mod floors;
 mod processes;
 mod requests;
 mod table;
+mod trail;
 
 use testbed::{Host, Users};
 
@@ -17,6 +18,8 @@ use crate::table::Table;
 static ALLOCATOR: secret_memory::WipingAllocator = secret_memory::WipingAllocator;
 
 fn main() {
+    let mut table = Table::default();
+    trail::verify_all(&mut table);
     // One user for all, as in a session: who runs what makes no difference to the speed.
     let mut host = Host::builder().users(Users::only_me()).provision();
     let ready = processes::start_to_ready(&mut host);
@@ -24,7 +27,7 @@ fn main() {
     host.unlock();
     host.sesame(["secret", "set", "bench"]).stdin(vec![b'x'; requests::VALUE_BYTES]).succeed();
 
-    let mut table = Table::default();
+    trail::append(&host, &mut table);
     requests::open_connection(&host, &mut table);
     requests::many_clients(&host, &mut table);
     processes::command(&host, &mut table);

@@ -43,7 +43,7 @@ pub fn open_connection(host: &Host, table: &mut Table) {
     let recorded = median(2000, || get(&mut client));
 
     let micros = |time: Duration| time.as_secs_f64() * 1e6;
-    table.goal(
+    table.at_most(
         "secret get, no trail",
         micros(bare) / micros(raw),
         4.0,
@@ -55,7 +55,7 @@ pub fn open_connection(host: &Host, table: &mut Table) {
         ),
     );
     let allowed = 4.0 * micros(raw) + micros(sync);
-    table.goal(
+    table.at_most(
         "secret get, recorded",
         micros(recorded) / allowed,
         1.0,
@@ -173,7 +173,7 @@ pub fn unlock(host: &Host, table: &mut Table) {
     });
     let unlock = both.saturating_sub(locking);
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
-    table.goal(
+    table.at_most(
         "unlock",
         millis(unlock) / millis(alone),
         1.2,

@@ -5,13 +5,29 @@
 pub struct Table(Vec<[String; 4]>);
 
 impl Table {
-    /// A measurement with a goal: `goal` is the largest `measured` that meets it, in the same unit.
-    pub fn goal(&mut self, what: &str, measured: f64, goal: f64, unit: &str, against: &str) {
-        let met = if measured <= goal { "met" } else { "MISSED" };
+    /// A measurement that is to be `goal` at most, in the same unit.
+    pub fn at_most(&mut self, what: &str, measured: f64, goal: f64, unit: &str, against: &str) {
+        self.goal(what, measured, ("at most", goal, measured <= goal), unit, against);
+    }
+
+    /// A measurement that is to be `goal` at least, in the same unit.
+    pub fn at_least(&mut self, what: &str, measured: f64, goal: f64, unit: &str, against: &str) {
+        self.goal(what, measured, ("at least", goal, measured >= goal), unit, against);
+    }
+
+    fn goal(
+        &mut self,
+        what: &str,
+        measured: f64,
+        (bound, goal, is_met): (&str, f64, bool),
+        unit: &str,
+        against: &str,
+    ) {
+        let met = if is_met { "met" } else { "MISSED" };
         let columns = [
             what.to_owned(),
             format!("{measured:.2} {unit}"),
-            format!("at most {goal:.2}: {met}"),
+            format!("{bound} {goal:.2}: {met}"),
             against.to_owned(),
         ];
         self.0.push(columns);

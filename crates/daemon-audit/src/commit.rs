@@ -1,5 +1,6 @@
 //! Group commit: whoever comes while an `fdatasync` runs shares the next one.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use audit_log::{AppendError, Appended, Draft, Writer};
@@ -18,6 +19,10 @@ pub enum Refused {
 pub struct Commit {
     trail: Mutex<Option<Writer>>,
     gathering: Mutex<Gathering>,
+    /// The entries that no checkpoint covers, for whoever can't wait for the trail to ask.
+    unsealed: AtomicU64,
+    /// Whether an entry announces a checkpoint that isn't there.
+    owes_checkpoint: AtomicBool,
 }
 
 /// The batch that entries join until its leader has the trail.
@@ -36,7 +41,28 @@ struct Batch {
 impl Commit {
     /// Over a trail, or over none before the first installation.
     pub fn new(trail: Option<Writer>) -> Self {
-        Self { trail: Mutex::new(trail), gathering: Mutex::default() }
+        let commit = Self::default();
+        commit.note(trail.as_ref());
+        *commit.trail() = trail;
+        commit
+    }
+
+    /// The entries that no checkpoint covers.
+    pub fn unsealed(&self) -> u64 {
+        self.unsealed.load(Ordering::Relaxed)
+    }
+
+    /// Whether an entry announces a checkpoint that isn't there.
+    pub fn owes_checkpoint(&self) -> bool {
+        self.owes_checkpoint.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of how much of the trail is sealed; whoever changes that calls this.
+    pub fn note(&self, trail: Option<&Writer>) {
+        let unsealed = trail.map_or(0, |writer| writer.size() - writer.sealed());
+        self.unsealed.store(unsealed, Ordering::Relaxed);
+        let owes = trail.is_some_and(Writer::owes_checkpoint);
+        self.owes_checkpoint.store(owes, Ordering::Relaxed);
     }
 
     /// The trail, for reading it or putting another in its place.
@@ -63,6 +89,7 @@ impl Commit {
             Some(writer) => writer.append(&drafts).map_err(|error| refused(&error)),
             None => Err(Refused::NoTrail),
         };
+        self.note(trail.as_ref());
         drop(trail);
         batch.publish(result);
         batch.wait(0)
@@ -102,15 +129,19 @@ mod tests {
     use super::*;
     use audit_log::{Genesis, HashAlgorithm, Operation, Outcome};
     use std::collections::BTreeSet;
+    use tlog::{Role, SigningKeys};
 
     fn trail(dir: &std::path::Path) -> Writer {
+        let name = audit_log::origin("00000000-0000-4000-8000-000000000000").parse().unwrap();
+        let keys = SigningKeys::generate(name, Role::Log).unwrap();
         let genesis = Genesis {
             hash: HashAlgorithm::Blake3,
             installation: "00000000-0000-4000-8000-000000000000".to_owned(),
             org: None,
             machine_binding: None,
+            keys: keys.public().clone(),
         };
-        Writer::create(dir, &genesis, None, 1 << 20).unwrap()
+        Writer::create(dir, &genesis, None, 1 << 20, &keys).unwrap()
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! daemon-audit: the only writer of the audit trail.
 //!
-//! It owns the trail's directory, answers a handful of requests ([`handlers`]), and puts the entries
-//! of all who wait on disk with one `fdatasync` ([`commit`]).
+//! It owns the trail's directory, answers a handful of requests ([`handlers`]), puts the entries of
+//! all who wait on disk with one `fdatasync` ([`commit`]), and seals them with signed checkpoints
+//! ([`sealer`]).
 
 #![forbid(unsafe_code)]
 
 mod commit;
 mod handlers;
+mod sealer;
 mod service;
+mod signing_key;
+mod site;
 mod store;
 
 use std::process::ExitCode;

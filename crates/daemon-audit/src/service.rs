@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use audit_log::{Draft, Genesis, Operation, Outcome, Writer};
+use audit_log::{Appended, Draft, Genesis, Operation, Outcome, Writer};
 use daemon_runtime::{Directory, Lifecycle, Posture, RefusalLog, StartError, Startup, log};
 use ipc::audit::{AuditReply, AuditRequest};
 use ipc::clearance::permits;
@@ -13,11 +13,16 @@ use uuid::Uuid;
 
 use crate::commit::{Commit, Refused};
 use crate::handlers;
+use crate::sealer::{self, Sealer};
+use crate::signing_key::SigningKeyFiles;
+use crate::site::Site;
 use crate::store::Store;
 
 pub struct AuditService {
     pub commit: Commit,
     pub store: Store,
+    pub sealer: Sealer,
+    pub site: Site,
     pub posture: Arc<Posture>,
     /// The hash of trails to come; an existing trail keeps its own.
     pub hash: AuditHash,
@@ -32,7 +37,7 @@ impl AuditService {
         let store = Store::new(startup.state.clone(), settings.audit.segment_bytes);
         store.remove_leftovers().map_err(|error| StartError::Service(error.to_string()))?;
         let opened = store.open().map_err(|error| StartError::Service(error.to_string()))?;
-        let trail = opened.map(|(writer, repair)| {
+        let mut trail = opened.map(|(writer, repair)| {
             if let Some(repair) = repair {
                 let bytes = repair.bytes;
                 log::warning(format_args!("cut {bytes} bytes of a torn last line off the trail"));
@@ -43,9 +48,20 @@ impl AuditService {
             let installation = installation(writer.genesis())?;
             startup.check_machine(&installation)?;
         }
+        let files = SigningKeyFiles::new(startup.state.clone());
+        let audit = &settings.audit;
+        let sealer = Sealer::open(
+            files,
+            trail.as_mut(),
+            audit.checkpoint_entries,
+            audit.checkpoint_interval,
+        )
+        .map_err(|error| StartError::Service(error.to_string()))?;
         Ok(Self {
             commit: Commit::new(trail),
             store,
+            sealer,
+            site: Site::of(startup),
             posture: Arc::clone(&startup.posture),
             hash: settings.crypto.audit_hash,
             directory: Directory::new(startup.peers.clone(), settings.crypto.minimum_peer_profile),
@@ -54,12 +70,28 @@ impl AuditService {
         })
     }
 
+    /// Returns once the entry is durable; seals the trail if that is due.
+    pub fn append(&self, draft: Draft) -> Result<Appended, Refused> {
+        let appended = self.commit.append(draft)?;
+        if self.sealer.is_due_by_number(&self.commit)
+            && let Some(sealed) = self.sealer.seal_if_free(&self.commit, sealer::draft("entries"))
+        {
+            warn_unless_sealed(sealed);
+        }
+        Ok(appended)
+    }
+
+    /// Seals the trail, when nobody waits for it: a failure is tried again by and by.
+    pub fn seal(&self, reason: &str) {
+        warn_unless_sealed(self.sealer.seal(&self.commit, sealer::draft(reason)));
+    }
+
     /// The entry of this daemon's start, with its posture.
     pub fn record_start(&self) -> Result<(), Refused> {
         let mut draft = Draft::new(Operation::DaemonStart, Outcome::Done).subject("daemon-audit");
         draft.detail.extend(self.startup_detail.iter().cloned());
         draft.detail.extend(self.posture.summary());
-        self.commit.append(draft).map(drop)
+        self.append(draft).map(drop)
     }
 
     fn record_refusal(&self, refusal: &Refusal, unrecorded: u64) {
@@ -70,7 +102,7 @@ impl AuditService {
         if unrecorded > 0 {
             draft = draft.detail("unrecorded", unrecorded.to_string());
         }
-        if let Err(error) = self.commit.append(draft) {
+        if let Err(error) = self.append(draft) {
             log::warning(format_args!("a refused peer could not be recorded: {error:?}"));
         }
     }
@@ -84,9 +116,16 @@ impl AuditService {
             }
             AuditRequest::Append(record) => handlers::append::handle(self, peer, record),
             AuditRequest::Read { from } => return handlers::read::handle(self, from),
+            AuditRequest::Checkpoint { size } => return handlers::checkpoint::handle(self, size),
+            AuditRequest::Seal => handlers::seal::handle(self, peer),
             AuditRequest::BeginExport { destination } => {
-                handlers::export::handle(self, peer, destination)
+                handlers::export::begin(self, peer, destination)
             }
+            AuditRequest::FinishExport { destination, failure } => {
+                handlers::export::finish(self, peer, destination, failure)
+            }
+            AuditRequest::PublicKey => return handlers::public_key::handle(self),
+            AuditRequest::RotateKey => return handlers::rotate_key::handle(self, peer),
         };
         codec::encode(&reply).ok()
     }
@@ -122,14 +161,16 @@ impl Service for AuditService {
             .subject("daemon-audit")
             .detail("reason", "no clearance")
             .detail("request", format!("{operation:?}"));
-        let _ = self.commit.append(draft);
+        let _ = self.append(draft);
         codec::encode(&AuditReply::Fault(Fault::not_cleared(peer.role.as_str()))).ok()
     }
 }
 
 impl Lifecycle for AuditService {
     fn start(&self, (): &mut ()) -> Result<(), Fault> {
-        match self.record_start() {
+        let recorded =
+            self.site.record_change(&self.store, &self.commit).and_then(|()| self.record_start());
+        match recorded {
             // Before the first `init` there is nothing to record in.
             Ok(()) | Err(Refused::NoTrail) => Ok(()),
             Err(refused) => Err(unavailable(refused)),
@@ -139,6 +180,13 @@ impl Lifecycle for AuditService {
     fn tick(&self, (): &mut ()) -> Result<(), String> {
         if let Some((refusal, unrecorded)) = self.refusals.overdue() {
             self.record_refusal(&refusal, unrecorded);
+        }
+        if self.sealer.is_due_by_time(&self.commit) {
+            self.seal("time");
+        }
+        // Why it failed was said when it did; the disk is asked again every second.
+        if self.commit.owes_checkpoint() && self.sealer.settle(&self.commit).is_ok() {
+            log::info("the checkpoint that was owed is made");
         }
         match self.commit.trail().as_ref() {
             // After a failed fsync nobody knows what the disk holds: start again from the disk.
@@ -152,7 +200,15 @@ impl Lifecycle for AuditService {
             self.record_refusal(&refusal, unrecorded);
         }
         let draft = Draft::new(Operation::DaemonStop, Outcome::Done).subject("daemon-audit");
-        let _ = self.commit.append(draft);
+        if self.commit.append(draft).is_ok() {
+            self.seal("stop");
+        }
+    }
+}
+
+fn warn_unless_sealed(sealed: Result<Appended, Refused>) {
+    if let Err(Refused::NotWritten(reason)) = sealed {
+        log::warning(format_args!("the trail could not be sealed: {reason}"));
     }
 }
 

@@ -3,9 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use audit_log::{Actor, CreateError, Genesis, OpenError, Repair, Writer};
 use site_config::durable::{remove_leftovers, sync_directory, write_atomically};
+use tlog::SigningKeys;
 
 /// Where everything of this daemon lies.
 pub struct Store {
@@ -37,11 +40,18 @@ impl Store {
         if !self.trail().try_exists().unwrap_or(true) {
             return Ok(None);
         }
-        Writer::open(&self.trail(), self.segment_bytes).map(Some)
+        let opened = Writer::open(&self.trail(), self.segment_bytes);
+        wait_until_alone();
+        opened.map(Some)
     }
 
     /// Makes a new trail. It comes into being whole: built aside, then renamed.
-    pub fn create(&self, genesis: &Genesis, reporter: Actor) -> Result<Writer, String> {
+    pub fn create(
+        &self,
+        genesis: &Genesis,
+        reporter: Actor,
+        keys: &SigningKeys,
+    ) -> Result<Writer, String> {
         let aside = self.state.join(".trail-new");
         let failed = |error: io::Error| format!("cannot create the trail: {error}");
         match fs::remove_dir_all(&aside) {
@@ -49,12 +59,9 @@ impl Store {
             _ => {}
         }
         let created: Result<Writer, CreateError> =
-            Writer::create(&aside, genesis, Some(reporter), self.segment_bytes);
-        drop(created.map_err(|error| error.to_string())?);
-        fs::rename(&aside, self.trail()).map_err(failed)?;
-        sync_directory(&self.state).map_err(failed)?;
-        let (writer, _) =
-            Writer::open(&self.trail(), self.segment_bytes).map_err(|error| error.to_string())?;
+            Writer::create(&aside, genesis, Some(reporter), self.segment_bytes, keys);
+        let mut writer = created.map_err(|error| error.to_string())?;
+        writer.move_to(&self.trail()).map_err(failed)?;
         Ok(writer)
     }
 
@@ -73,6 +80,20 @@ impl Store {
         let noted =
             fs::read(self.initialised_mark()).is_ok_and(|mark| mark == installation.as_bytes());
         noted && !self.is_wiped(installation)
+    }
+
+    fn site_note(&self) -> PathBuf {
+        self.state.join("site")
+    }
+
+    /// The site of the last start, as it was noted then.
+    pub fn noted_site(&self) -> Option<String> {
+        fs::read_to_string(self.site_note()).ok()
+    }
+
+    /// Notes the site of this start.
+    pub fn note_site(&self, site: &str) -> io::Result<()> {
+        write_atomically(&self.site_note(), site.as_bytes(), 0o600)
     }
 
     /// Notes that the installation's wipe was authorised.
@@ -95,5 +116,15 @@ impl Store {
 
     fn archived(&self, installation: &str) -> PathBuf {
         self.state.join(Path::new(&format!("wiped-{installation}")))
+    }
+}
+
+/// Several threads have verified the trail. They have ended, but the kernel counts them for a moment
+/// longer, and the sandbox, which comes next, closes around a single thread.
+fn wait_until_alone() {
+    let is_alone = || fs::read_dir("/proc/self/task").map_or(true, |threads| threads.count() == 1);
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while !is_alone() && Instant::now() < deadline {
+        thread::sleep(Duration::from_micros(100));
     }
 }

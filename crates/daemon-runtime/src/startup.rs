@@ -19,7 +19,7 @@ use nix::fcntl::{Flock, FlockArg};
 use secret_memory::{DEFAULT_ARENA_BYTES, InitError, UNAVAILABLE};
 use site_config::{
     ConfigError, Daemon, Installation, InstallationError, Layout, LayoutError, LayoutKind,
-    MachineError, Peers, PeersError, Requirement, Site,
+    MachineError, Peers, PeersError, PolicyEntry, Requirement, Site,
 };
 
 use crate::log;
@@ -77,6 +77,13 @@ impl Startup {
             ("policy".to_owned(), digest(self.site.policy_digest)),
             ("peers".to_owned(), digest(Some(self.peers.digest()))),
         ]
+    }
+
+    /// The settings that the policy locks, as a person reads them.
+    #[must_use]
+    pub fn locked_settings(&self) -> String {
+        let setting = |entry: &PolicyEntry| format!("{}={}", entry.key, entry.value);
+        self.site.policy.iter().map(setting).collect::<Vec<_>>().join(" ")
     }
 }
 

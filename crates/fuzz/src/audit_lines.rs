@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use audit_log::{
     Actor, Draft, Expectation, Genesis, HashAlgorithm, Head, Operation, Outcome, Verdict, Verifier,
-    Writer, parse_line,
+    Writer, origin, parse_line,
 };
+use tlog::{Role, SigningKeys};
 
 use crate::shape::shape;
 
@@ -18,14 +19,18 @@ static SAMPLES: LazyLock<Vec<Vec<u8>>> =
 
 fn written_trail(hash: HashAlgorithm) -> (Vec<u8>, Head) {
     let place = tempfile::tempdir().expect("a directory");
+    let installation = "6e2f3f5e-4f0e-4a53-9a3b-8f0e4e5d9c11".to_owned();
+    let name = origin(&installation).parse().expect("a name");
+    let keys = SigningKeys::generate(name, Role::Log).expect("random bytes");
     let genesis = Genesis {
         hash,
-        installation: "6e2f3f5e-4f0e-4a53-9a3b-8f0e4e5d9c11".to_owned(),
+        installation,
         org: Some("org.example".to_owned()),
         machine_binding: None,
+        keys: keys.public().clone(),
     };
     let dir = place.path().join("trail");
-    let mut writer = Writer::create(&dir, &genesis, None, 1 << 20).expect("a trail");
+    let mut writer = Writer::create(&dir, &genesis, None, 1 << 20, &keys).expect("a trail");
     let actor = || Actor::new(1000, 42).with_key([7; 32]).with_name("alice");
     let drafts = [
         Draft::new(Operation::Init, Outcome::Done).actor(actor()),
@@ -53,7 +58,8 @@ fn written_trail(hash: HashAlgorithm) -> (Vec<u8>, Head) {
 pub fn audit_lines(orders: &[u8]) {
     let text = shape(&SAMPLES, orders);
     for (original, head) in TRAILS.iter() {
-        let mut verifier = Verifier::new(Expectation { head: Some(*head), ..Default::default() });
+        let head = Some((*head).into());
+        let mut verifier = Verifier::new(Expectation { head, ..Default::default() });
         let mut faulty = false;
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             if let Ok(entry) = parse_line(line) {

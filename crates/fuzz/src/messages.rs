@@ -134,7 +134,7 @@ fn secrets_request<'a>(from: &mut Source<'a>) -> SecretsRequest<'a> {
 }
 
 fn audit_request<'a>(from: &mut Source<'a>) -> AuditRequest<'a> {
-    match from.byte() % 6 {
+    match from.byte() % 11 {
         0 => AuditRequest::Status,
         1 => AuditRequest::Posture,
         2 => AuditRequest::Genesis {
@@ -144,7 +144,15 @@ fn audit_request<'a>(from: &mut Source<'a>) -> AuditRequest<'a> {
         },
         3 => AuditRequest::Append(record(from)),
         4 => AuditRequest::Read { from: from.number() },
-        _ => AuditRequest::BeginExport { destination: from.text() },
+        5 => AuditRequest::BeginExport { destination: from.text() },
+        6 => AuditRequest::Checkpoint { size: from.number() },
+        7 => AuditRequest::Seal,
+        8 => AuditRequest::FinishExport {
+            destination: from.text(),
+            failure: from.maybe(Source::text),
+        },
+        9 => AuditRequest::PublicKey,
+        _ => AuditRequest::RotateKey,
     }
 }
 
@@ -162,12 +170,16 @@ fn secrets_reply<'a>(from: &mut Source<'a>) -> SecretsReply<'a> {
 }
 
 fn audit_reply<'a>(from: &mut Source<'a>) -> AuditReply<'a> {
-    match from.byte() % 6 {
+    match from.byte() % 10 {
         0 => AuditReply::Status(from.maybe(trail_status)),
         1 => AuditReply::Posture(from.some(check)),
         2 => AuditReply::Genesis(uuid(from)),
         3 => AuditReply::Appended { sequence: from.number() },
         4 => AuditReply::Lines(from.bytes()),
+        5 => AuditReply::Checkpoint { size: from.number(), note: from.bytes() },
+        6 => AuditReply::NoCheckpoint,
+        7 => AuditReply::Sealed { size: from.number() },
+        8 => AuditReply::PublicKey(from.text()),
         _ => AuditReply::Fault(fault(from)),
     }
 }
@@ -213,7 +225,8 @@ fn trail_status(from: &mut Source<'_>) -> TrailStatus {
     TrailStatus {
         installation: uuid(from),
         size: from.number(),
-        head: from.array(),
+        root: from.array(),
+        sealed: from.number(),
         hash: from.choice(&[AuditHash::Blake3, AuditHash::Sha256]),
         has_vaults: from.flag(),
     }

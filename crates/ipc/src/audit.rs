@@ -34,11 +34,29 @@ pub enum AuditRequest<'a> {
         /// First sequence number.
         from: u64,
     },
-    /// Record that the trail is about to be exported.
+    /// The first checkpoint over more than `size` entries.
+    Checkpoint {
+        /// What the one before covers; 0 for the first.
+        size: u64,
+    },
+    /// Make a checkpoint over the trail as it is.
+    Seal,
+    /// Record that the trail is about to be exported, and seal it.
     BeginExport {
         /// Where to, as the exporting person named it.
         destination: &'a str,
     },
+    /// Record what came of an export.
+    FinishExport {
+        /// Where to, as before.
+        destination: &'a str,
+        /// What went wrong, if anything.
+        failure: Option<&'a str>,
+    },
+    /// The trail's public keys.
+    PublicKey,
+    /// Make new signing keys; the present ones sign them into the trail, and are destroyed.
+    RotateKey,
 }
 
 impl AuditRequest<'_> {
@@ -51,7 +69,11 @@ impl AuditRequest<'_> {
             Self::Genesis { .. } => Operation::AuditGenesis,
             Self::Append(_) => Operation::AuditAppend,
             Self::Read { .. } => Operation::AuditRead,
-            Self::BeginExport { .. } => Operation::AuditExport,
+            Self::Checkpoint { .. } => Operation::AuditCheckpoint,
+            Self::Seal => Operation::AuditSeal,
+            Self::BeginExport { .. } | Self::FinishExport { .. } => Operation::AuditExport,
+            Self::PublicKey => Operation::AuditPublicKey,
+            Self::RotateKey => Operation::AuditRotateKey,
         }
     }
 }
@@ -66,13 +88,31 @@ pub enum AuditReply<'a> {
     /// To `Genesis`: the installation whose trail this now is. Another id than the asked-for one
     /// means that an earlier `init` was interrupted after its genesis entry; it goes on with that id.
     Genesis(Uuid),
-    /// To `Append` and `BeginExport`: the entry is on disk.
+    /// To `Append` and `FinishExport`: the entry is on disk.
     Appended {
         /// Its sequence number.
         sequence: u64,
     },
     /// To `Read`: whole lines; empty at the end.
     Lines(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
+    /// To `Checkpoint`, when there is one.
+    Checkpoint {
+        /// How many entries it covers.
+        size: u64,
+        /// The signed note.
+        #[serde(borrow, with = "serde_bytes")]
+        note: &'a [u8],
+    },
+    /// To `Checkpoint`, when there is none.
+    NoCheckpoint,
+    /// To `Seal` and `BeginExport`: the trail is sealed up to here.
+    Sealed {
+        /// How many entries the checkpoint covers.
+        size: u64,
+    },
+    /// To `PublicKey` and `RotateKey`: the keys that sign the next checkpoint, two C2SP verifier keys
+    /// on two lines.
+    PublicKey(&'a str),
     /// It was not done.
     Fault(Fault),
 }
@@ -84,8 +124,10 @@ pub struct TrailStatus {
     pub installation: Uuid,
     /// Number of entries.
     pub size: u64,
-    /// Hash of the last entry.
-    pub head: [u8; 32],
+    /// Root of the RFC 6962 tree over them.
+    pub root: [u8; 32],
+    /// Number of entries that a checkpoint covers.
+    pub sealed: u64,
     /// The chain's hash function.
     pub hash: AuditHash,
     /// Whether the trail knows of vaults: `init` was completed, and no wipe authorised since.

@@ -15,8 +15,16 @@ pub enum Operation {
     AuditAppend,
     /// daemon-audit: read entries.
     AuditRead,
+    /// daemon-audit: read checkpoints.
+    AuditCheckpoint,
+    /// daemon-audit: make a checkpoint.
+    AuditSeal,
     /// daemon-audit: record an export.
     AuditExport,
+    /// daemon-audit: its public keys.
+    AuditPublicKey,
+    /// daemon-audit: new signing keys.
+    AuditRotateKey,
     /// daemon-secrets: where everything stands.
     Status,
     /// daemon-secrets: its posture.
@@ -57,7 +65,11 @@ pub const TABLE: &[(Operation, &[Role])] = &[
     (Operation::AuditGenesis, &[DaemonSecrets]),
     (Operation::AuditAppend, &[DaemonSecrets]),
     (Operation::AuditRead, &[Operator, Auditor]),
+    (Operation::AuditCheckpoint, &[Operator, Auditor]),
+    (Operation::AuditSeal, &[Operator, Auditor]),
     (Operation::AuditExport, &[Operator, Auditor]),
+    (Operation::AuditPublicKey, &[Operator, Auditor]),
+    (Operation::AuditRotateKey, &[Operator]),
     (Operation::Status, &[Operator, Auditor]),
     (Operation::Posture, &[Operator, Auditor]),
     (Operation::Init, &[Operator]),

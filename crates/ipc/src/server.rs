@@ -164,8 +164,8 @@ struct Gate {
     open: bool,
 }
 
-/// Bytes of stack of each worker: the deepest path (Argon2id, SQLite) needs well under half.
-const STACK_BYTES: usize = 512 * 1024;
+/// Bytes of stack of each worker: the deepest path (ML-DSA, unoptimised) needs well under half.
+const STACK_BYTES: usize = 2 << 20;
 /// Bytes that one read takes at most.
 const CHUNK_BYTES: usize = 4096;
 /// Token of the listener in the epoll set; a connection's token is its slot.

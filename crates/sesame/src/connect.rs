@@ -1,6 +1,7 @@
 //! From `--dir` to a connection.
 
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -112,24 +113,54 @@ impl AuditClient {
         }
     }
 
-    /// Hands the trail to `each` page by page, whole lines, from entry `from` on.
-    pub fn pages(
+    /// Hands the checkpoints up to the one over `last` entries to `each`, with their sizes.
+    pub fn checkpoints(
         &mut self,
-        from: u64,
-        mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
+        last: u64,
+        mut each: impl FnMut(u64, &[u8]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let mut next = from;
+        let mut size = 0;
         loop {
-            let bytes = self.0.call(&AuditRequest::Read { from: next })?;
+            let bytes = self.0.call(&AuditRequest::Checkpoint { size })?;
             match codec::decode(bytes.expose()).map_err(ClientError::from)? {
-                AuditReply::Lines([]) => return Ok(()),
-                AuditReply::Lines(lines) => {
-                    each(lines)?;
-                    next += lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+                AuditReply::NoCheckpoint => return Ok(()),
+                AuditReply::Checkpoint { size: next, .. } if next > last => return Ok(()),
+                AuditReply::Checkpoint { size: next, note } if next > size => {
+                    each(next, note)?;
+                    size = next;
                 }
                 AuditReply::Fault(fault) => return Err(fault.into()),
                 _ => return Err(ClientError::Protocol.into()),
             }
         }
+    }
+
+    /// Hands those entries of the trail to `each` page by page, whole lines.
+    pub fn pages(
+        &mut self,
+        entries: Range<u64>,
+        mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut next = entries.start;
+        while next < entries.end {
+            let bytes = self.0.call(&AuditRequest::Read { from: next })?;
+            match codec::decode(bytes.expose()).map_err(ClientError::from)? {
+                AuditReply::Lines([]) => return Ok(()),
+                AuditReply::Lines(lines) => {
+                    let mut length = 0;
+                    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                        if next == entries.end {
+                            break;
+                        }
+                        length += line.len();
+                        next += 1;
+                    }
+                    each(&lines[..length])?;
+                }
+                AuditReply::Fault(fault) => return Err(fault.into()),
+                _ => return Err(ClientError::Protocol.into()),
+            }
+        }
+        Ok(())
     }
 }

@@ -42,7 +42,9 @@ codes! {
     ROLLED_BACK = 14, "rolled-back", "audit verify: older than the expected head";
     REWRITTEN = 15, "rewritten", "audit verify: another history than the expected one";
     ABSENT = 16, "absent", "audit verify: there is no trail";
+    SIGNATURE = 17, "signature", "audit verify: a signature or key is wrong or missing";
     MALFORMED = 18, "malformed", "audit verify: not a trail";
+    UNSEALED = 19, "unsealed", "audit verify: no checkpoint covers the newest entries";
     CONFIG = 20, "config", "configuration or policy contradict themselves or each other";
     BELOW_FLOOR = 21, "below-floor", "this machine is below the security floor";
     AUDIT_UNAVAILABLE = 22, "audit-unavailable", "the audit trail can't be written; nothing was done";
@@ -52,6 +54,13 @@ codes! {
     TAMPERED = 26, "tampered", "stored data is not what was written";
     BUSY = 27, "busy", "too much at once, or out of secret memory; try again";
     CANCELLED = 28, "cancelled", "a prompt was cancelled; nothing was done";
+}
+
+impl From<audit_log::Verdict> for Code {
+    fn from(verdict: audit_log::Verdict) -> Self {
+        let number = verdict.exit_code();
+        *Self::ALL.iter().find(|code| code.number == number).unwrap_or(&Self::FAILED)
+    }
 }
 
 /// A failed command: its code and the sentence for a person.
@@ -148,6 +157,16 @@ impl From<secret_memory::OutOfSecretMemory> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_verdict_has_its_code() {
+        for verdict in audit_log::Verdict::ALL {
+            if verdict != audit_log::Verdict::Sound {
+                assert_eq!(Code::from(verdict).number, verdict.exit_code(), "{verdict:?}");
+                assert_eq!(Code::from(verdict).name, verdict.as_str());
+            }
+        }
+    }
 
     #[test]
     fn no_number_and_no_name_is_used_twice() {

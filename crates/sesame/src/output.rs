@@ -28,6 +28,11 @@ impl Output {
         self.json
     }
 
+    /// Whether colours are wanted.
+    pub fn has_colour(&self) -> bool {
+        self.colour
+    }
+
     /// Prints the result in the form that was asked for.
     pub fn result(&self, text: &str, json: Value) -> Result<(), Failure> {
         if self.json {

@@ -17,6 +17,12 @@ impl Progress {
         Self { what, total, shown: None, start: Instant::now() }
     }
 
+    /// `done` of `total` steps are done.
+    pub fn of(&mut self, done: u64, total: u64) {
+        self.total = total;
+        self.at(done);
+    }
+
     /// `done` steps are done.
     pub fn at(&mut self, done: u64) {
         let due = match self.shown {

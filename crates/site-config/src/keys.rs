@@ -30,6 +30,8 @@ pub enum Key {
     UnlockBackoffMaxSeconds,
     UnlockAutoLockSeconds,
     AuditSegmentBytes,
+    AuditCheckpointEntries,
+    AuditCheckpointMinutes,
 }
 
 /// A checked value of a setting.
@@ -117,7 +119,7 @@ const fn choice(name: &'static str) -> DefaultValue {
 
 /// Every setting there is, in the order of [`Key`].
 #[rustfmt::skip]
-pub const TABLE: [Spec; 17] = [
+pub const TABLE: [Spec; 19] = [
     row(Key::CryptoProfile, "crypto", "profile", Kind::Choice(CryptoProfile::NAMES),
         choice(CryptoProfile::LeadingEdge.as_str()),
         "the set of the five algorithms below, as a whole"),
@@ -156,6 +158,10 @@ pub const TABLE: [Spec; 17] = [
         "idle time after which a profile locks itself; 0 is never"),
     row(Key::AuditSegmentBytes, "audit", "segment_bytes", range(65_536, 1 << 30),
         number(4 << 20), "size at which the trail begins its next segment"),
+    row(Key::AuditCheckpointEntries, "audit", "checkpoint_entries", range(1, 1_000_000),
+        number(1000), "new entries after which the trail is sealed by a signed checkpoint"),
+    row(Key::AuditCheckpointMinutes, "audit", "checkpoint_minutes", range(1, 1440), number(15),
+        "time after which new entries, however few, are sealed"),
 ];
 
 /// The keys that `crypto.profile` picks as a set.

@@ -96,6 +96,10 @@ pub struct UnlockSettings {
 pub struct AuditSettings {
     /// Size at which the next segment begins.
     pub segment_bytes: u64,
+    /// New entries after which the trail is sealed.
+    pub checkpoint_entries: u64,
+    /// Time after which new entries are sealed, however few.
+    pub checkpoint_interval: Duration,
 }
 
 impl Settings {
@@ -133,7 +137,11 @@ impl Settings {
                 backoff_max: seconds(Key::UnlockBackoffMaxSeconds),
                 auto_lock: Some(seconds(Key::UnlockAutoLockSeconds)).filter(|t| !t.is_zero()),
             },
-            audit: AuditSettings { segment_bytes: number(value(Key::AuditSegmentBytes)) },
+            audit: AuditSettings {
+                segment_bytes: number(value(Key::AuditSegmentBytes)),
+                checkpoint_entries: number(value(Key::AuditCheckpointEntries)),
+                checkpoint_interval: seconds(Key::AuditCheckpointMinutes) * 60,
+            },
         }
     }
 }

@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 pub mod ask;
+pub mod audit;
 mod command;
+pub mod cut;
 mod host;
 pub mod hunt;
 mod insider;

@@ -108,10 +108,10 @@ fn every_command_prints_one_json_object() {
     let mut host = Host::started();
     let place = tempfile::tempdir_in("/tmp").expect("a directory");
     chown(place.path(), Some(host.users.operator), None).expect("chown");
-    let (bundle, man) = (place.path().join("bundle"), place.path().join("man"));
-    let (bundle, man) = (bundle.to_str().expect("UTF-8"), man.to_str().expect("UTF-8"));
-    fs::create_dir(man).expect("mkdir");
-    chown(man, Some(host.users.operator), None).expect("chown");
+    let [bundle, man, file, proof] = ["bundle", "man", "key", "proof"]
+        .map(|name| place.path().join(name).to_str().expect("UTF-8").to_owned());
+    fs::create_dir(&man).expect("mkdir");
+    chown(&man, Some(host.users.operator), None).expect("chown");
     let key = "ab".repeat(32);
     let mut done = BTreeSet::new();
     let run = |host: &Host, line: &str, stdin: &[u8], codes: &[i32]| -> Value {
@@ -144,6 +144,9 @@ fn every_command_prints_one_json_object() {
         ("secret delete key", b""),
         ("audit tail", b""),
         ("audit head", b""),
+        ("audit seal", b""),
+        ("audit key", b""),
+        ("audit rotate-key", b""),
         ("audit verify", b""),
         ("config show", b""),
         ("config check", b""),
@@ -157,13 +160,22 @@ fn every_command_prints_one_json_object() {
     ]
     .map(|(line, stdin): (&str, &[u8])| (line.to_owned(), stdin))
     .into();
-    let more: [(String, &[u8]); 3] = [
-        (format!("audit export {bundle}"), b""),
-        (format!("audit verify --path {bundle}"), b""),
-        (format!("man {man}"), b""),
+    let more = [
+        format!("audit export {bundle}"),
+        format!("audit verify --path {bundle} --key {file}"),
+        format!("audit prove 1 --output {proof}"),
+        format!("audit verify-proof {proof} --key {file}"),
+        "audit witness example.org/alice".to_owned(),
+        format!("audit cosign {bundle} --key {file}"),
+        format!("man {man}"),
     ];
+    let more = more.into_iter().map(|line| (line, b"".as_slice()));
     for (line, stdin) in lines.into_iter().chain(more) {
         let value = run(&host, &line, stdin, &[0]);
+        if line == "audit rotate-key" {
+            // The one that signs what is made from now on.
+            fs::write(&file, host.sesame(["audit", "key"]).succeed()).expect("a key file");
+        }
         if line == "secret get key" {
             assert_eq!(value, json!({ "name": "key", "value": "AP92YWx1ZQo=" }));
         }

@@ -85,6 +85,24 @@ fn every_error_has_its_code_and_a_sentence_with_the_next_step() {
     errors.case(&host, 14, || host.sesame(["audit", "verify", "--expect-size", "9999"]));
     let other = format!("3:{}", "0".repeat(64));
     errors.case(&host, 15, || host.sesame(["audit", "verify", "--expect-head", &other]));
+    errors.case(&host, 19, || host.sesame(["audit", "verify", "--require-sealed"]));
+    let stranger = Host::initialised();
+    let keys = ["of-another-trail", "of-a-witness"].map(|name| host.dir().join(name));
+    fs::write(&keys[0], stranger.sesame(["audit", "key"]).succeed()).expect("a key");
+    let witness = stranger.sesame(["audit", "witness", "example.org/alice"]).succeed();
+    fs::write(&keys[1], witness).expect("a key");
+    errors.case(&host, 17, || host.sesame(["audit", "verify", "--key"]).args([&keys[0]]));
+    errors.case(&host, 2, || host.sesame(["audit", "verify", "--key"]).args([&keys[1]]));
+    errors.case(&host, 2, || host.sesame(["audit", "verify", "--key", "/proc/version"]));
+    errors.case(&host, 17, || host.sesame(["audit", "verify", "--witness"]).args([&keys[1]]));
+    errors.case(&host, 19, || host.sesame(["audit", "prove", "9999"]));
+    errors.case(&host, 9, || host.sesame(["audit", "export", "/proc"]));
+    errors.case(&host, 25, || host.sesame(["audit", "export", "/proc/none"]));
+    errors.case(&host, 18, || {
+        host.sesame(["audit", "verify-proof", "/proc/version", "--key"]).args([&keys[0]])
+    });
+    errors.case(&host, 8, || host.sesame(["audit", "cosign", "/proc"]));
+    errors.case(&host, 24, || host.sesame(["audit", "witness", "not a name"]));
     errors.case(&host, 24, || {
         host.sesame(["peer", "add", "x", "--uid", "1", "--key", "not hexadecimal"])
     });
@@ -144,7 +162,7 @@ fn every_error_has_its_code_and_a_sentence_with_the_next_step() {
     errors.case(&host, 4, || host.sesame(["unlock", "--password-stdin"]).stdin(PASSWORD));
 
     let met: Vec<i32> = errors.codes.iter().copied().collect();
-    let expected = [1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 20, 21, 22, 23, 24, 25, 26];
+    let expected = [1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26];
     if host.users.are_separate() {
         assert_eq!(met, expected);
         insta::assert_snapshot!("errors", errors.shown);
@@ -190,16 +208,19 @@ fn a_forged_bundle_is_told_apart_by_its_exit_code() {
     chown(place.path(), Some(host.users.operator), None).expect("chown");
     let bundle = place.path().join("bundle");
     host.sesame(["audit", "export"]).args([&bundle]).succeed();
-    let head = host.sesame(["audit", "head"]).succeed();
+    let manifest = fs::read(bundle.join("manifest.json")).expect("a manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    let head = format!("{}:{}", manifest["entries"], manifest["root"].as_str().expect("a hash"));
     let verify = |more: &[&str]| {
         let path = bundle.to_str().expect("UTF-8");
         outcome(bare(&[&["audit", "verify", "--path", path], more].concat()))
     };
-    let sound = verify(&["--expect-head", head.trim()]);
+    let sound = verify(&["--expect-head", &head]);
     assert_eq!(sound.code, 0, "{}", sound.error());
 
     let trail = bundle.join("trail");
-    let segment = fs::read_dir(&trail).expect("trail").flatten().next().expect("a segment").path();
+    let segment = trail.join("segment-00000000000000000000.jsonl");
+    let checkpoint = trail.join("checkpoint-00000000000000000001.note");
     let text = fs::read_to_string(&segment).expect("readable");
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let without = |at: usize| {
@@ -228,6 +249,10 @@ fn a_forged_bundle_is_told_apart_by_its_exit_code() {
         assert!(plain.text().contains(result["sentence"].as_str().expect("a sentence")));
     }
     fs::write(&segment, &text).expect("write");
+    let note = fs::read_to_string(&checkpoint).expect("readable");
+    fs::write(&checkpoint, note.replacen("\n\n\u{2014} ", "\n\n\u{2014} x", 1)).expect("write");
+    assert_eq!(verify(&[]).code, 17);
+    fs::write(&checkpoint, &note).expect("write");
     assert_eq!(verify(&["--expect-size", "999"]).code, 14);
     assert_eq!(verify(&["--expect-head", &format!("2:{}", "1".repeat(64))]).code, 15);
     assert_eq!(verify(&[]).code, 0);

@@ -13,6 +13,10 @@
 //! | 8: the policy was never read | `the_policy_is_read_…` | policy.rs |
 //! | 9: values could be swapped | `values_that_were_swapped_…` | the vault's tampering.rs |
 
+#[path = "../../audit-log/tests/common/forged.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "helpers of tests, of which we use a part")]
+mod forged;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::chown;
@@ -21,12 +25,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use audit_log::line::hash_of;
-use audit_log::{Exporter, Hash, Operation, Outcome, parse_line};
+use audit_log::{Hash, HashAlgorithm, Manifest, Operation, Outcome, parse_line};
+use forged::Forged;
 use ipc::Identity;
 use site_config::Daemon;
 use testbed::hunt::{Hunt, random_text};
 use testbed::{Host, PASSWORD, binary, is_root_or_skip};
+use tlog::{PublicKeys, Role, SigningKeys};
 
 /// Fault 2.
 #[test]
@@ -104,7 +109,7 @@ fn exported() -> (Host, tempfile::TempDir, PathBuf, String) {
     host.sesame(["audit", "export"]).args([&bundle]).succeed();
     let manifest = fs::read(bundle.join("manifest.json")).expect("a manifest");
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
-    let head = format!("{}:{}", manifest["entries"], manifest["head"].as_str().expect("a hash"));
+    let head = format!("{}:{}", manifest["entries"], manifest["root"].as_str().expect("a hash"));
     (host, stick, bundle, head)
 }
 
@@ -117,11 +122,10 @@ fn verdict(host: &Host, bundle: &Path, more: &[&str]) -> (i32, String) {
 }
 
 fn lines(bundle: &Path) -> (PathBuf, Vec<String>) {
-    let files = fs::read_dir(bundle.join("trail")).expect("a trail").flatten();
-    let files: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
-    assert_eq!(files.len(), 1, "a short trail is one file");
-    let text = fs::read_to_string(&files[0]).expect("it is text");
-    (files[0].clone(), text.split_inclusive('\n').map(str::to_owned).collect())
+    // A short trail is one file.
+    let file = bundle.join("trail/segment-00000000000000000000.jsonl");
+    let text = fs::read_to_string(&file).expect("it is text");
+    (file, text.split_inclusive('\n').map(str::to_owned).collect())
 }
 
 /// Fault 5.
@@ -147,41 +151,79 @@ fn an_audit_log_that_was_cut_edited_or_lost_is_told_from_a_sound_one() {
         assert_eq!(code == 0, name == "sound", "{name}");
     }
     fs::remove_dir_all(bundle.join("trail")).expect("removed");
-    fs::remove_file(bundle.join("manifest.json")).expect("removed");
+    assert_eq!(verdict(&host, &bundle, &[]), (16, "absent".to_owned()));
+    for file in ["manifest.json", "public-key.txt"] {
+        fs::remove_file(bundle.join(file)).expect("removed");
+    }
     assert_eq!(verdict(&host, &bundle, &[]), (16, "absent".to_owned()));
 }
 
-/// Fault 5: with full knowledge of the format, all hashes and the manifest made anew.
+/// Fault 5: with full knowledge of the format, all hashes and the manifest made anew, and a signing
+/// key that somebody else has taken for the trail's.
 #[test]
-fn an_audit_log_that_was_hashed_anew_is_caught_by_a_head_on_paper() {
+fn an_audit_log_that_was_hashed_anew_is_caught_by_its_key_and_by_a_head_on_paper() {
     let (host, stick, bundle, head) = exported();
-    let (_, original) = lines(&bundle);
-    let forge = |name: &str, keep: &dyn Fn(&str) -> bool| {
-        let mut forger = Exporter::create(&stick.path().join(name)).expect("a directory");
-        let mut previous = Hash::ZERO;
-        for (seq, line) in original.iter().filter(|line| keep(line)).enumerate() {
-            let entry = parse_line(line.as_bytes()).expect("an entry");
-            let line = line
-                .replace(&format!("\"seq\":{},", entry.seq), &format!("\"seq\":{seq},"))
-                .replace("\"subject\":\"name\"", "\"subject\":\"mane\"")
-                .replace(&entry.prev_hash.to_string(), &previous.to_string());
-            let algorithm = "blake3".parse().expect("an algorithm");
-            previous = hash_of(line.as_bytes(), algorithm).expect("a line");
-            let line = line.replace(&entry.hash.to_string(), &previous.to_string());
-            forger.push(line.as_bytes()).expect("a sound line");
+    let key = stick.path().join("the-trails-key");
+    fs::write(&key, host.sesame(["audit", "key"]).succeed()).expect("a key file");
+    let key = ["--key", key.to_str().expect("UTF-8")];
+    let paper = ["--expect-head", &head];
+    let public: PublicKeys = fs::read_to_string(key[1]).expect("it").parse().expect("keys");
+    let keys = SigningKeys::generate(public.name().clone(), Role::Log).expect("random bytes");
+    let forge = |keep: &dyn Fn(&str) -> bool, with_a_key: bool| {
+        let mut forged = Forged::load(&bundle.join("trail"));
+        let text = |line: &[u8]| String::from_utf8(line.to_vec()).expect("text");
+        forged.lines.retain(|(_, line)| keep(&text(line)));
+        for (_, line) in &mut forged.lines {
+            *line = text(line).replace("\"subject\":\"name\"", "\"subject\":\"mane\"").into_bytes();
         }
-        forger.finish().expect("a bundle that is sound in itself");
-        stick.path().join(name)
+        if with_a_key {
+            forged.replace_keys(0, &public, &keys.public().clone());
+        }
+        forged.hash_anew(HashAlgorithm::Blake3, 0);
+        if with_a_key {
+            forged.checkpoints.clear();
+            let announced: Vec<u64> = (1..)
+                .zip(&forged.lines)
+                .filter(|(_, (_, line))| {
+                    parse_line(line).expect("an entry").operation.announces_checkpoint()
+                })
+                .map(|(size, _)| size)
+                .collect();
+            announced.into_iter().for_each(|size| forged.sign(size, &keys));
+        }
+        store(&forged, stick.path(), &bundle)
     };
     let sound = (0, "sound".to_owned());
-    let expected = ["--expect-head", &head];
-    let same_length = forge("renamed", &|_| true);
+    let all = |_: &str| true;
+    let unsigned = forge(&all, false);
+    assert_eq!(verdict(&host, &unsigned, &[]), (15, "rewritten".to_owned()));
+    let same_length = forge(&all, true);
     assert_eq!(verdict(&host, &same_length, &[]), sound, "nothing in it contradicts it");
-    assert_eq!(verdict(&host, &same_length, &expected), (15, "rewritten".to_owned()));
-    let shorter = forge("shorter", &|line| !line.contains("\"unlock\""));
+    assert_eq!(verdict(&host, &same_length, &key), (17, "signature".to_owned()));
+    assert_eq!(verdict(&host, &same_length, &paper), (15, "rewritten".to_owned()));
+    let shorter = forge(&|line| !line.contains("\"unlock\""), true);
     assert_eq!(verdict(&host, &shorter, &[]), sound);
-    assert_eq!(verdict(&host, &shorter, &expected), (14, "rolled-back".to_owned()));
-    assert_eq!(verdict(&host, &bundle, &expected), sound);
+    assert_eq!(verdict(&host, &shorter, &key), (17, "signature".to_owned()));
+    assert_eq!(verdict(&host, &shorter, &paper), (14, "rolled-back".to_owned()));
+    assert_eq!(verdict(&host, &bundle, &paper), sound);
+    assert_eq!(verdict(&host, &bundle, &key), sound);
+}
+
+/// A bundle of the forged files, with a manifest that fits them.
+fn store(forged: &Forged, place: &Path, like: &Path) -> PathBuf {
+    let manifest = fs::read(like.join("manifest.json")).expect("a manifest");
+    let manifest: Manifest = serde_json::from_slice(&manifest).expect("JSON");
+    let manifest = forged.manifest(&manifest);
+    let bundle = place.join("forged");
+    let _ = fs::remove_dir_all(&bundle);
+    fs::create_dir_all(bundle.join("trail")).expect("mkdir");
+    forged.store(&bundle.join("trail"));
+    let json = serde_json::to_vec_pretty(&manifest).expect("JSON");
+    fs::write(bundle.join("manifest.json"), json).expect("written");
+    let genesis = parse_line(&forged.lines[0].1).expect("an entry").detail;
+    let key = format!("{}\n{}\n", genesis["key_ed25519"], genesis["key_ml_dsa_44"]);
+    fs::write(bundle.join("public-key.txt"), key).expect("written");
+    bundle
 }
 
 /// Fault 5: unlock and lock were not in it.
@@ -202,6 +244,7 @@ fn unlock_use_and_lock_are_in_the_trail_before_they_are_told() {
         (Operation::Unlock, Outcome::Done),
         (Operation::SecretSet, Outcome::Authorised),
         (Operation::Lock, Outcome::Done),
+        (Operation::AuditSeal, Outcome::Done),
     ];
     assert_eq!(told, expected);
 }

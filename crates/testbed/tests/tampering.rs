@@ -298,6 +298,11 @@ fn vaults_without_their_trail_or_with_another_are_not_served() {
     let other = Host::initialised();
     let others_trail = other.layout.audit_state().join("trail");
     copy_tree(&others_trail, &trail, host.users.audit);
+    let key = host.layout.audit_state().join("signing.key");
+    let own_key = fs::read(&key).unwrap();
+    let said = host.try_start(Daemon::Audit).unwrap_err();
+    assert!(said.contains("put back the file that belongs to the trail"), "{said}");
+    overwrite(&key, &fs::read(other.layout.audit_state().join("signing.key")).unwrap());
     host.try_start(Daemon::Audit).unwrap();
     let said = host.try_start(Daemon::Secrets).unwrap_err();
     assert!(said.contains("and the audit trail to"), "{said}");
@@ -305,6 +310,7 @@ fn vaults_without_their_trail_or_with_another_are_not_served() {
 
     fs::remove_dir_all(&trail).unwrap();
     fs::rename(&aside, &trail).unwrap();
+    overwrite(&key, &own_key);
     host.start();
     host.unlock();
     assert_eq!(host.sesame(["secret", "get", "a"]).succeed(), "1");

@@ -76,24 +76,60 @@ fn hold(room: &Room) -> Result<(), Failed> {
     room.run("sesame lock")?;
     room.run_expecting(5, "sesame secret get db/password | cat")?;
 
-    room.say("The trail: verified here, exported, and verified as the receiving side would.");
+    room.say("The trail: verified here, sealed, and its head for paper. The words are read aloud.");
     room.run("sesame audit tail -n 6")?;
     room.run("sesame audit verify")?;
+    room.run("sesame audit key > trail-key.txt")?;
+    room.run("sesame audit head")?;
+    let words =
+        room.output("sesame --json audit head | sed 's/.*\"words\":\"\\([a-z ]*\\)\".*/\\1/'")?;
+
+    room.say("The export, onto a stick for instance.");
     let export = room.export.display();
     room.run(&format!("sesame audit export '{export}'"))?;
-    let head = room.output("sesame audit head")?;
+    room.run("sesame audit prove 4")?;
     room.run("sesame down")?;
 
-    room.say("On another machine, with nothing but the binary and the head noted on paper:");
-    let receiver = room.dir.join("receiver");
-    fs::create_dir(&receiver).map_err(|error| cannot("make the receiver's directory", &error))?;
-    fs::copy(room.bin.join("sesame"), receiver.join("sesame"))
-        .map_err(|error| cannot("copy the binary", &error))?;
-    let verify = format!("./sesame audit verify --path '{export}' --expect-head {}", head.trim());
-    println!("$ {verify}");
-    let mut command = Command::new("sh");
-    command.args(["-c", &verify]).current_dir(&receiver).env_clear();
-    expect_code(&verify, 0, command)
+    room.say("On another machine, with nothing but the binary, the key, and the words from paper:");
+    let receiver = Receiver::prepare(room)?;
+    receiver.run(&format!(
+        "./sesame audit verify --path '{export}' --key trail-key.txt --require-sealed --expect-head {}",
+        words.trim()
+    ))?;
+    receiver.run("./sesame audit verify-proof entry-4.tlog-proof --key trail-key.txt")?;
+
+    room.say("A witness cosigns it there, and from then on can tell whoever rewrites it.");
+    receiver.run("./sesame --dir w audit witness example.org/alice > alice.txt")?;
+    receiver.run(&format!("./sesame --dir w audit cosign '{export}' --key trail-key.txt"))?;
+    receiver.run(&format!(
+        "./sesame audit verify --path '{export}' --key trail-key.txt --witness alice.txt"
+    ))
+}
+
+/// A machine that has the binary, the trail's public key and a proof, and nothing else.
+struct Receiver(PathBuf);
+
+impl Receiver {
+    fn prepare(room: &Room) -> Result<Self, Failed> {
+        let dir = room.dir.join("receiver");
+        fs::create_dir(&dir).map_err(|error| cannot("make the receiver's directory", &error))?;
+        for (from, name) in [
+            (room.bin.join("sesame"), "sesame"),
+            (room.dir.join("trail-key.txt"), "trail-key.txt"),
+            (room.dir.join("entry-4.tlog-proof"), "entry-4.tlog-proof"),
+        ] {
+            fs::copy(from, dir.join(name))
+                .map_err(|error| cannot(&format!("copy {name}"), &error))?;
+        }
+        Ok(Self(dir))
+    }
+
+    fn run(&self, line: &str) -> Result<(), Failed> {
+        println!("$ {line}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec 2>&1; {line}")]).current_dir(&self.0).env_clear();
+        expect_code(line, 0, command)
+    }
 }
 
 /// The scratch directory of one ceremony. It goes away at the end; the export stays.

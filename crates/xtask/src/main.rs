@@ -6,6 +6,7 @@
 
 mod ceremony;
 mod prerequisites;
+mod python;
 mod step;
 mod test;
 

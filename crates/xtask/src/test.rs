@@ -1,16 +1,22 @@
 //! `cargo xtask test`: what CI runs, and nothing else does more.
 
-use crate::prerequisites;
 use crate::step::{Failed, cargo, step};
+use crate::{prerequisites, python};
 
 pub fn run() -> Result<(), Failed> {
     prerequisites::ensure()?;
+    // First of all, because it may need the network.
+    let python = python::ensure()?;
     step("format", cargo(&["fmt", "--all", "--check"]))?;
     let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     step("lints", cargo(&lints))?;
     // The tests of the test bed run these binaries.
     step("binaries", cargo(&["build", "--workspace", "--locked"]))?;
-    step("tests", cargo(&["test", "--workspace", "--locked"]))?;
+    let mut tests = cargo(&["test", "--workspace", "--locked"]);
+    if let Some(python) = python {
+        tests.env("SESAME_TEST_PYTHON", python);
+    }
+    step("tests", tests)?;
     supply_chain()
 }
 

@@ -1,13 +1,12 @@
 //! Writing a bundle.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{MANIFEST, PARTIAL, TRAIL, verify_bundle};
+use super::destination::{Destination, Trouble};
+use super::{MANIFEST, PUBLIC_KEY, verify_bundle};
 use crate::hash::Hash;
 use crate::manifest::{Manifest, ManifestFile};
 use crate::segment;
@@ -15,8 +14,8 @@ use crate::timestamp::Timestamp;
 use crate::verdict::{Finding, Report, Verdict};
 use crate::verify::{Expectation, Verifier, VerifyError};
 
-/// The most that goes into one file of a bundle, in bytes.
-const SEGMENT_BYTES: u64 = 16 << 20;
+/// The most that goes into one file of a bundle, in bytes; that much is held in memory.
+const SEGMENT_BYTES: usize = 4 << 20;
 
 /// Why a trail can't be exported; what was written of it is no bundle.
 #[derive(Debug, thiserror::Error)]
@@ -43,57 +42,48 @@ pub enum ExportError {
     },
 }
 
-impl ExportError {
-    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { path: path.to_owned(), source }
-    }
-}
-
 impl From<VerifyError> for ExportError {
     fn from(error: VerifyError) -> Self {
         Self::Io { path: error.path, source: error.source }
     }
 }
 
-/// Writes a bundle from the lines of a trail, verifying them on the way.
+/// Writes a bundle from the lines and checkpoints of a trail, verifying them on the way.
 ///
-/// One that isn't finished leaves a directory that [`verify_bundle`] calls absent.
+/// One that isn't finished leaves a directory that [`verify_bundle`] calls absent. Of a tar file
+/// nothing is left, or, when the process was killed, one without an end whose name ends in
+/// `.partial`.
 pub struct Exporter {
     path: PathBuf,
+    destination: Destination,
     verifier: Verifier,
     files: Vec<ManifestFile>,
-    current: Option<Current>,
+    checkpoints: Vec<u64>,
+    /// The lines of the segment that comes next, and its first entry.
+    segment: Vec<u8>,
+    first: u64,
     size: u64,
-}
-
-/// The segment that is being written.
-struct Current {
-    path: PathBuf,
-    file: BufWriter<File>,
-    hasher: Sha256,
-    bytes: u64,
 }
 
 impl Exporter {
     /// Begins a bundle in `path`, which must not exist or be an empty directory, but for its parent.
     ///
+    /// A path that ends in `.tar` becomes one file.
+    ///
     /// # Errors
     /// [`ExportError::Occupied`], [`ExportError::Io`].
     pub fn create(path: &Path) -> Result<Self, ExportError> {
-        match DirBuilder::new().mode(0o700).create(path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let is_empty = fs::read_dir(path).is_ok_and(|mut names| names.next().is_none());
-                if !is_empty {
-                    return Err(ExportError::Occupied(path.to_owned()));
-                }
-            }
-            Err(error) => return Err(ExportError::at(path)(error)),
-        }
-        let partial = path.join(PARTIAL);
-        DirBuilder::new().mode(0o700).create(&partial).map_err(ExportError::at(&partial))?;
-        let verifier = Verifier::new(Expectation::default());
-        Ok(Self { path: path.to_owned(), verifier, files: Vec::new(), current: None, size: 0 })
+        let destination = Destination::create(path).map_err(|trouble| failed(path, trouble))?;
+        Ok(Self {
+            path: path.to_owned(),
+            destination,
+            verifier: Verifier::new(Expectation::default()),
+            files: Vec::new(),
+            checkpoints: Vec::new(),
+            segment: Vec::new(),
+            first: 0,
+            size: 0,
+        })
     }
 
     /// Takes the next lines of the trail, whole ones and as they are.
@@ -104,20 +94,24 @@ impl Exporter {
     pub fn push(&mut self, lines: &[u8]) -> Result<(), ExportError> {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             self.verifier.feed(line).map_err(ExportError::Unsound)?;
-            let length = line.len() as u64;
-            if self.current.as_ref().is_some_and(|file| file.bytes + length > SEGMENT_BYTES) {
+            if self.segment.len() + line.len() > SEGMENT_BYTES {
                 self.close()?;
             }
-            if self.current.is_none() {
-                self.current = Some(Current::create(&self.path.join(PARTIAL), self.size)?);
-            }
-            if let Some(current) = &mut self.current {
-                current.file.write_all(line).map_err(ExportError::at(&current.path))?;
-                current.hasher.update(line);
-                current.bytes += length;
-            }
+            self.segment.extend_from_slice(line);
             self.size += 1;
         }
+        Ok(())
+    }
+
+    /// Takes the next checkpoint, the one over `size` entries.
+    ///
+    /// # Errors
+    /// [`ExportError::Io`]; whether it is good is seen when the bundle is read back.
+    pub fn push_checkpoint(&mut self, size: u64, note: &[u8]) -> Result<(), ExportError> {
+        let name = segment::checkpoint_name(size);
+        let added = self.destination.add_to_trail(&name, note);
+        added.map_err(|trouble| failed(&self.path, trouble))?;
+        self.checkpoints.push(size);
         Ok(())
     }
 
@@ -140,24 +134,22 @@ impl Exporter {
             installation: genesis.installation,
             hash: genesis.hash,
             entries: head.size,
-            head: head.hash,
+            root: head.root,
             created: Timestamp::now(),
             files: self.files,
+            checkpoints: self.checkpoints,
         };
-        let path = self.path.join(MANIFEST);
-        let at = || ExportError::at(&path);
-        let json = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other).map_err(at())?;
-        let mut file = create_new(&path)?;
-        file.write_all(&json).and_then(|()| file.write_all(b"\n")).map_err(at())?;
-        file.sync_all().map_err(at())?;
-        sync_dir(&self.path.join(PARTIAL))?;
-        let trail = self.path.join(TRAIL);
-        fs::rename(self.path.join(PARTIAL), &trail).map_err(ExportError::at(&trail))?;
-        sync_dir(&self.path)?;
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        sync_dir(parent.unwrap_or(Path::new(".")))?;
+        let failed = |trouble| failed(&self.path, trouble);
+        let io = |source: serde_json::Error| failed(Trouble::Io(self.path.clone(), source.into()));
+        let mut json = serde_json::to_vec_pretty(&manifest).map_err(io)?;
+        json.push(b'\n');
+        let key = genesis.keys.to_string();
+        self.destination.add(PUBLIC_KEY, key.as_bytes()).map_err(failed)?;
+        self.destination.add(MANIFEST, &json).map_err(failed)?;
+        self.destination.finish().map_err(failed)?;
 
-        let expectation = Expectation { head: Some(head), ..Expectation::default() };
+        let head = Some(head.into());
+        let expectation = Expectation { head, require_sealed: true, ..Expectation::default() };
         let report = verify_bundle(&self.path, &expectation)?;
         if report.verdict == Verdict::Sound {
             Ok(manifest)
@@ -167,30 +159,23 @@ impl Exporter {
     }
 
     fn close(&mut self) -> Result<(), ExportError> {
-        let Some(mut current) = self.current.take() else { return Ok(()) };
-        let at = || ExportError::at(&current.path);
-        current.file.flush().map_err(at())?;
-        current.file.get_ref().sync_all().map_err(at())?;
-        let name = current.path.file_name().unwrap_or_default().display().to_string();
-        let sha256 = Hash(current.hasher.finalize().into());
-        self.files.push(ManifestFile { name, bytes: current.bytes, sha256 });
+        if self.segment.is_empty() {
+            return Ok(());
+        }
+        let name = segment::name(self.first);
+        let added = self.destination.add_to_trail(&name, &self.segment);
+        added.map_err(|trouble| failed(&self.path, trouble))?;
+        let sha256 = Hash(Sha256::digest(&self.segment).into());
+        self.files.push(ManifestFile { name, bytes: self.segment.len() as u64, sha256 });
+        self.segment.clear();
+        self.first = self.size;
         Ok(())
     }
 }
 
-impl Current {
-    fn create(dir: &Path, first: u64) -> Result<Self, ExportError> {
-        let path = dir.join(segment::name(first));
-        let file = BufWriter::with_capacity(1 << 16, create_new(&path)?);
-        Ok(Self { path, file, hasher: Sha256::new(), bytes: 0 })
+fn failed(path: &Path, trouble: Trouble) -> ExportError {
+    match trouble {
+        Trouble::Occupied => ExportError::Occupied(path.to_owned()),
+        Trouble::Io(path, source) => ExportError::Io { path, source },
     }
-}
-
-fn create_new(path: &Path) -> Result<File, ExportError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(path).map_err(ExportError::at(path))
-}
-
-fn sync_dir(path: &Path) -> Result<(), ExportError> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(ExportError::at(path))
 }

@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
+use tlog::merkle::{TreeHash, leaf_hash};
+
 use super::Writer;
 use crate::entry::{Draft, Outcome};
 use crate::hash::Hash;
@@ -36,6 +38,9 @@ pub enum AppendError {
         /// The length of its line.
         bytes: usize,
     },
+    /// Such entries come from [`Writer::seal`] and its like alone; nothing was written.
+    #[error("an entry {0} is the trail's own to make")]
+    Reserved(Operation),
     /// The batch didn't get through and what did was taken back; the writer is as it was before.
     #[error("the audit entry could not be written: {source}; make room on the disk of the trail")]
     NotWritten {
@@ -63,7 +68,7 @@ pub enum AppendError {
 pub(super) struct Batch {
     pub lines: Vec<Vec<u8>>,
     pub appended: Vec<Appended>,
-    pub size: u64,
+    pub leaves: Vec<TreeHash>,
     pub last: Hash,
     pub time: Timestamp,
 }
@@ -90,6 +95,14 @@ impl Writer {
     /// [`AppendError`]; none of the drafts is in the trail then (after
     /// [`AppendError::Durability`], it is unknown).
     pub fn append(&mut self, drafts: &[Draft]) -> Result<Vec<Appended>, AppendError> {
+        match drafts.iter().find(|draft| draft.operation.is_the_writers_own()) {
+            Some(draft) => Err(AppendError::Reserved(draft.operation)),
+            None => self.append_any(drafts),
+        }
+    }
+
+    /// As before, whatever the entries are.
+    pub(super) fn append_any(&mut self, drafts: &[Draft]) -> Result<Vec<Appended>, AppendError> {
         if self.is_poisoned {
             return Err(AppendError::Poisoned);
         }
@@ -106,7 +119,7 @@ impl Writer {
                     (self.current, self.end) = (file, 0);
                 }
                 self.end += chunks.last().map_or(0, |chunk| chunk.bytes.len() as u64);
-                (self.size, self.last, self.time) = (batch.size, batch.last, batch.time);
+                self.grow(&batch);
                 Ok(batch.appended)
             }
             Err(Failure::Write(source)) => match self.take_back(&made) {
@@ -117,24 +130,34 @@ impl Writer {
         }
     }
 
+    /// The batch is part of the trail.
+    pub(super) fn grow(&mut self, batch: &Batch) {
+        for leaf in &batch.leaves {
+            self.tree.push(*leaf);
+        }
+        (self.last, self.time) = (batch.last, batch.time);
+    }
+
     /// Gives the drafts their numbers, times and hashes.
     pub(super) fn encode(&self, drafts: &[Draft]) -> Result<Batch, AppendError> {
         let now = (self.system.now)();
         let mut batch = Batch {
             lines: Vec::with_capacity(drafts.len() + 1),
             appended: Vec::with_capacity(drafts.len()),
-            size: self.size,
+            leaves: Vec::with_capacity(drafts.len() + 1),
             last: self.last,
             time: now,
         };
         let mut push = |draft: &Draft, index| {
-            let place = Place { seq: batch.size, time: now, prev_hash: batch.last };
+            let seq = self.size() + batch.leaves.len() as u64;
+            let place = Place { seq, time: now, prev_hash: batch.last };
             let mut line = Vec::with_capacity(512);
             let hash = encode(&mut line, draft, place, self.genesis.hash)
                 .map_err(|bytes| AppendError::TooLarge { index, bytes })?;
+            batch.leaves.push(leaf_hash(&line[..line.len() - 1]));
             batch.lines.push(line);
-            (batch.size, batch.last) = (place.seq + 1, hash);
-            Ok(Appended { seq: place.seq, hash, time: now })
+            batch.last = hash;
+            Ok(Appended { seq, hash, time: now })
         };
         if now < self.time {
             let step = Draft::new(Operation::ClockStep, Outcome::Done)
@@ -154,7 +177,7 @@ impl Writer {
         let mut chunk = Chunk { first: self.first(), bytes: Vec::new() };
         let mut length = self.end;
         let mut chunks = Vec::new();
-        for (seq, line) in (self.size..).zip(lines) {
+        for (seq, line) in (self.size()..).zip(lines) {
             let added = length + line.len() as u64;
             if length > 0 && added > self.segment_bytes {
                 chunks.push(std::mem::replace(&mut chunk, Chunk { first: seq, bytes: Vec::new() }));

@@ -5,10 +5,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{LockedDir, System, Writer};
+use tlog::SigningKeys;
+use tlog::merkle::{Tree, leaf_hash};
+
+use super::{LockedDir, SealError, System, Writer};
 use crate::entry::Actor;
-use crate::genesis::Genesis;
-use crate::hash::Hash;
+use crate::genesis::{Genesis, origin};
+use crate::hash::{Hash, Head};
 use crate::line::{MAX_LINE, Place, encode};
 use crate::segment;
 
@@ -24,9 +27,14 @@ pub enum CreateError {
     /// Another process is at it.
     #[error("another process is writing the trail in {}", .0.display())]
     Locked(PathBuf),
-    /// The genesis would not fit a line, or names no installation.
-    #[error("the genesis names no installation, or is longer than {MAX_LINE} bytes")]
+    /// The genesis would not fit a line, names no installation, or keys of another one.
+    #[error(
+        "the genesis names no installation, or keys of another one, or is longer than {MAX_LINE} bytes"
+    )]
     Genesis,
+    /// The first checkpoint can't be made.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// The file system refused.
     #[error("cannot make a trail in {}: {source}", path.display())]
     Io {
@@ -40,19 +48,21 @@ pub enum CreateError {
 impl Writer {
     /// Makes a trail in `dir`, which must not exist or be empty, but for its parent.
     ///
-    /// The genesis is durable on return, and so is the name of the directory. `segment_bytes` bounds
+    /// The genesis is durable on return, and so is the name of the directory, and the checkpoint
+    /// over the genesis that `keys` sign, whose public half the genesis names. `segment_bytes` bounds
     /// the length of a segment, in bytes.
     ///
     /// # Errors
-    /// [`CreateError`]; a crash at any point leaves a directory that this accepts again, or a whole
-    /// trail.
+    /// [`CreateError`]; a crash at any point leaves a directory that this accepts again, or a trail
+    /// that [`Writer::open`] does.
     pub fn create(
         dir: &Path,
         genesis: &Genesis,
         reporter: Option<Actor>,
         segment_bytes: u64,
+        keys: &SigningKeys,
     ) -> Result<Self, CreateError> {
-        Self::create_with(dir, genesis, reporter, segment_bytes, System::default())
+        Self::create_with(dir, genesis, reporter, segment_bytes, keys, System::default())
     }
 
     pub(super) fn create_with(
@@ -60,6 +70,7 @@ impl Writer {
         genesis: &Genesis,
         reporter: Option<Actor>,
         segment_bytes: u64,
+        keys: &SigningKeys,
         system: System,
     ) -> Result<Self, CreateError> {
         let time = (system.now)();
@@ -67,8 +78,12 @@ impl Writer {
         let mut line = Vec::new();
         let last = encode(&mut line, &genesis.draft(reporter), place, genesis.hash)
             .map_err(|_| CreateError::Genesis)?;
-        if genesis.installation.is_empty() {
+        let is_named = genesis.keys.name().as_str() == origin(&genesis.installation);
+        if genesis.installation.is_empty() || !is_named {
             return Err(CreateError::Genesis);
+        }
+        if keys.public() != &genesis.keys {
+            return Err(SealError::OtherKey.into());
         }
         let io = |source| CreateError::Io { path: path.to_owned(), source };
         match DirBuilder::new().mode(0o700).create(path) {
@@ -84,7 +99,9 @@ impl Writer {
             }
         }
         let current = write_genesis(path, &dir, &line).map_err(io)?;
-        Ok(Self {
+        let mut tree = Tree::new();
+        tree.push(leaf_hash(&line[..line.len() - 1]));
+        let mut writer = Self {
             path: path.to_owned(),
             dir,
             genesis: genesis.clone(),
@@ -92,14 +109,37 @@ impl Writer {
             segments: vec![0],
             current,
             end: line.len() as u64,
-            size: 1,
+            owed: Some(Head { size: 1, root: Hash(tree.root()) }),
+            tree,
             last,
             time,
+            keys: genesis.keys.clone(),
+            next_keys: None,
+            checkpoints: Vec::new(),
             is_poisoned: false,
             cursor: None.into(),
             system,
-        })
+        };
+        writer.settle(keys)?;
+        Ok(writer)
     }
+}
+
+impl Writer {
+    /// Gives the directory of the trail another name, durably.
+    ///
+    /// # Errors
+    /// What the operating system reported.
+    pub fn move_to(&mut self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)?;
+        self.path = path.to_owned();
+        sync_parent(path)
+    }
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Writes the first segment under another name, so that it is there whole or not at all.
@@ -115,7 +155,6 @@ fn write_genesis(path: &Path, dir: &LockedDir, line: &[u8]) -> io::Result<File> 
     file.sync_all()?;
     fs::rename(&scratch, path.join(segment::name(0)))?;
     dir.sync()?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    sync_parent(path)?;
     Ok(file)
 }

@@ -7,6 +7,7 @@ mod append;
 mod create;
 mod open;
 mod read;
+mod seal;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,10 @@ pub use append::{AppendError, Appended};
 pub use create::CreateError;
 pub use open::{OpenError, Repair};
 pub use read::ReadError;
+pub use seal::SealError;
+
+use tlog::PublicKeys;
+use tlog::merkle::Tree;
 
 use crate::genesis::Genesis;
 use crate::hash::{Hash, Head};
@@ -38,9 +43,17 @@ pub struct Writer {
     /// The last segment, and how much of it is durable, in bytes.
     current: File,
     end: u64,
-    size: u64,
+    tree: Tree,
     last: Hash,
     time: Timestamp,
+    /// The keys that sign the next checkpoint.
+    keys: PublicKeys,
+    /// The keys after them, until that checkpoint is there.
+    next_keys: Option<PublicKeys>,
+    /// The checkpoints by their sizes.
+    checkpoints: Vec<u64>,
+    /// A checkpoint that an entry announces and that isn't there.
+    owed: Option<Head>,
     is_poisoned: bool,
     cursor: Cell<Option<Cursor>>,
     system: System,
@@ -63,13 +76,13 @@ impl Writer {
     /// The number of entries.
     #[must_use]
     pub const fn size(&self) -> u64 {
-        self.size
+        self.tree.size()
     }
 
-    /// The number of entries, and the hash of the last one.
+    /// The number of entries, and the root of the tree over them.
     #[must_use]
-    pub const fn head(&self) -> Head {
-        Head { size: self.size, hash: self.last }
+    pub fn head(&self) -> Head {
+        Head { size: self.size(), root: Hash(self.tree.root()) }
     }
 
     /// What the first entry says.
@@ -99,11 +112,11 @@ impl std::fmt::Debug for Writer {
 }
 
 /// A directory that no other writer can have.
-struct LockedDir(File);
+pub(crate) struct LockedDir(File);
 
 impl LockedDir {
     /// None when another writer has it.
-    fn open(path: &Path) -> io::Result<Option<Self>> {
+    pub fn open(path: &Path) -> io::Result<Option<Self>> {
         let dir = File::open(path)?;
         match dir.try_lock() {
             Ok(()) => Ok(Some(Self(dir))),
@@ -113,7 +126,7 @@ impl LockedDir {
     }
 
     /// Makes the names in it durable.
-    fn sync(&self) -> io::Result<()> {
+    pub fn sync(&self) -> io::Result<()> {
         self.0.sync_all()
     }
 }

@@ -12,8 +12,9 @@ use crate::entry::{Draft, Outcome};
 use crate::hash::Hash;
 use crate::operation::Operation;
 use crate::segment;
+use crate::source::Source;
 use crate::verdict::{Report, Verdict};
-use crate::verify::{Expectation, Scan, VerifyError, scan};
+use crate::verify::{Expectation, VerifyError, scan, threads};
 
 /// What was cut off the end of a trail when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +75,8 @@ impl Writer {
     ///
     /// A last line without newline, which a power cut leaves, was never acknowledged to anybody; it
     /// gives way to a `repair` entry. That entry stays in the segment that it repairs, which may
-    /// exceed `segment_bytes` by it.
+    /// exceed `segment_bytes` by it. A last checkpoint that an entry announces and that was not
+    /// written any more is owed: [`Writer::settle`] makes it.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -96,11 +98,13 @@ impl Writer {
             }
             Err(error) => return Err(io(error)),
         };
-        let scan = scan(path, &Expectation::default())?;
-        let Scan { end, torn, .. } = scan;
-        let segments = scan.segments.clone();
-        let chain = match scan.chain() {
-            Ok(chain) => chain,
+        let source = Source::Directory(path.to_owned());
+        let mut scan = scan(source, &Expectation::default(), threads(), &mut |_, _| ())?;
+        let (end, torn) = (scan.end, scan.torn);
+        let segments = std::mem::take(&mut scan.segments);
+        let checkpoints = std::mem::take(&mut scan.checkpoints);
+        let (chain, owed) = match scan.sound() {
+            Ok(sound) => sound,
             Err(report) if report.verdict == Verdict::Absent && segments.is_empty() => {
                 return Err(OpenError::Absent(path.to_owned()));
             }
@@ -108,7 +112,8 @@ impl Writer {
                 return Err(OpenError::Damaged { path: path.to_owned(), report });
             }
         };
-        let (Some(genesis), Some(first)) = (chain.genesis, segments.last()) else {
+        let (Some(genesis), Some(keys), Some(first)) = (chain.genesis, chain.keys, segments.last())
+        else {
             return Err(OpenError::Absent(path.to_owned()));
         };
         let segment = segment::name(*first);
@@ -126,9 +131,13 @@ impl Writer {
             segments,
             current,
             end,
-            size: chain.size,
+            tree: chain.tree,
             last: chain.last,
             time: chain.time,
+            keys,
+            next_keys: chain.next_keys,
+            checkpoints,
+            owed,
             is_poisoned: false,
             cursor: None.into(),
             system,
@@ -163,9 +172,9 @@ impl Writer {
         self.current.write_all_at(&lines, self.end)?;
         self.current.set_len(end)?;
         self.current.sync_all()?;
-        (self.end, self.size) = (end, batch.size);
-        (self.last, self.time) = (batch.last, batch.time);
-        Ok(Repair { seq: self.size - 1, segment, bytes, digest })
+        self.end = end;
+        self.grow(&batch);
+        Ok(Repair { seq: self.size() - 1, segment, bytes, digest })
     }
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use super::Writer;
 use crate::segment::{self, LineFault, Lines};
+use crate::source::{Source, open_regular};
+use crate::verify::MAX_CHECKPOINT;
 
 /// Where the last page ended, so that the next one needs no search.
 #[derive(Clone, Copy)]
@@ -41,7 +43,7 @@ impl Writer {
     /// [`ReadError`].
     pub fn read(&self, from: u64, max_bytes: usize) -> Result<Vec<u8>, ReadError> {
         let mut page = Vec::new();
-        if from >= self.size {
+        if from >= self.size() {
             return Ok(page);
         }
         let mut at = self.start(from);
@@ -50,7 +52,7 @@ impl Writer {
             let end = if is_last { self.end } else { u64::MAX };
             let path = self.path.join(segment::name(*first));
             let io = |source| ReadError::Io { path: path.clone(), source };
-            let file = segment::open_regular(&path).map_err(io)?;
+            let file = open_regular(&path).map_err(io)?;
             let file = file.ok_or_else(|| ReadError::Changed(path.clone()))?;
             let mut lines = Lines::between(file, at.offset, end).map_err(io)?;
             loop {
@@ -76,6 +78,24 @@ impl Writer {
         }
         self.cursor.set(Some(at));
         Ok(page)
+    }
+
+    /// The first checkpoint that covers more than `size` entries, and how many; none after the last.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read_checkpoint(&self, size: u64) -> Result<Option<(u64, Vec<u8>)>, ReadError> {
+        let index = self.checkpoints.partition_point(|covered| *covered <= size);
+        let Some(size) = self.checkpoints.get(index) else { return Ok(None) };
+        let name = segment::checkpoint_name(*size);
+        let path = self.path.join(&name);
+        let read = Source::Directory(self.path.clone()).open(&name);
+        let bytes = read.and_then(|part| part.map_or(Ok(None), |part| part.read(MAX_CHECKPOINT)));
+        match bytes {
+            Ok(Some(bytes)) => Ok(Some((*size, bytes))),
+            Ok(None) => Err(ReadError::Changed(path)),
+            Err(source) => Err(ReadError::Io { path, source }),
+        }
     }
 
     /// Where to begin looking for entry `from`.

@@ -1,14 +1,16 @@
 //! The writer with a clock and a disk that do as they are told.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use tlog::{Role, SigningKeys};
 
 use super::{AppendError, System, Writer};
 use crate::entry::{Actor, Draft, Outcome};
-use crate::genesis::Genesis;
+use crate::genesis::{Genesis, origin};
 use crate::hash::HashAlgorithm;
 use crate::line::parse_line;
 use crate::operation::Operation;
@@ -21,6 +23,18 @@ const NOON: u64 = 1_795_359_600_123_456;
 
 const SEGMENT: u64 = 1 << 20;
 
+const INSTALLATION: &str = "5f0c3b52-7f0e-4f0a-9d38-0a54a1f0b7c1";
+
+/// The keys that 64 bytes of 7 make.
+fn keys() -> &'static SigningKeys {
+    static KEYS: LazyLock<SigningKeys> = LazyLock::new(|| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), [7; 64]).unwrap();
+        SigningKeys::load(file.path(), origin(INSTALLATION).parse().unwrap(), Role::Log).unwrap()
+    });
+    &KEYS
+}
+
 /// A writer, and the microseconds that its clock shows.
 fn writer(path: &Path, hash: HashAlgorithm) -> (Writer, Arc<AtomicU64>) {
     let clock = Arc::new(AtomicU64::new(NOON));
@@ -29,12 +43,14 @@ fn writer(path: &Path, hash: HashAlgorithm) -> (Writer, Arc<AtomicU64>) {
     let system = System { now: Box::new(now), ..System::default() };
     let genesis = Genesis {
         hash,
-        installation: "5f0c3b52-7f0e-4f0a-9d38-0a54a1f0b7c1".to_owned(),
+        installation: INSTALLATION.to_owned(),
         org: Some("example.org".to_owned()),
         machine_binding: Some("tpm".to_owned()),
+        keys: keys().public().clone(),
     };
-    let reporter = Actor::new(990, 7).with_name("daemon-audit");
-    (Writer::create_with(path, &genesis, Some(reporter), SEGMENT, system).unwrap(), clock)
+    let reporter = Some(Actor::new(990, 7).with_name("daemon-audit"));
+    let writer = Writer::create_with(path, &genesis, reporter, SEGMENT, keys(), system);
+    (writer.unwrap(), clock)
 }
 
 fn unlock() -> Draft {

@@ -3,24 +3,42 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(dead_code, reason = "no test file uses all of it")]
 
+pub mod forged;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use audit_log::line::hash_of;
 use audit_log::{
-    Actor, Draft, Expectation, Genesis, Hash, HashAlgorithm, Operation, Outcome, Report, Writer,
-    parse_line, verify,
+    Actor, Draft, Expectation, Exporter, Genesis, Hash, HashAlgorithm, Manifest, Operation,
+    Outcome, Report, Writer, origin, parse_line, verify,
 };
+use tlog::{Role, SigningKeys};
 
-/// Small enough that a few entries cross it.
-pub const SEGMENT: u64 = 1500;
+/// Small enough that a few entries cross it; the genesis alone takes more than half.
+pub const SEGMENT: u64 = 4000;
+
+const INSTALLATION: &str = "5f0c3b52-7f0e-4f0a-9d38-0a54a1f0b7c1";
+
+/// The key of every trail here, made once.
+pub fn keys() -> &'static SigningKeys {
+    static KEYS: LazyLock<SigningKeys> = LazyLock::new(new_keys);
+    &KEYS
+}
+
+/// Another key of the same name.
+pub fn new_keys() -> SigningKeys {
+    SigningKeys::generate(origin(INSTALLATION).parse().unwrap(), Role::Log).unwrap()
+}
 
 pub fn genesis(hash: HashAlgorithm) -> Genesis {
     Genesis {
         hash,
-        installation: "5f0c3b52-7f0e-4f0a-9d38-0a54a1f0b7c1".to_owned(),
+        installation: INSTALLATION.to_owned(),
         org: Some("example.org".to_owned()),
         machine_binding: None,
+        keys: keys().public().clone(),
     }
 }
 
@@ -36,16 +54,56 @@ pub fn draft(n: u64) -> Draft {
 
 /// Makes a trail of `entries`, genesis included.
 pub fn make(dir: &Path, hash: HashAlgorithm, entries: u64) -> Writer {
-    let mut writer = Writer::create(dir, &genesis(hash), None, SEGMENT).unwrap();
+    let mut writer = Writer::create(dir, &genesis(hash), None, SEGMENT, keys()).unwrap();
     for n in 1..entries {
         writer.append(&[draft(n)]).unwrap();
     }
     writer
 }
 
+/// The draft of an entry that seals.
+pub fn seal() -> Draft {
+    Draft::new(Operation::AuditSeal, Outcome::Done)
+}
+
+/// Makes a trail of `entries`, with a seal at each of these numbers.
+pub fn make_sealed(dir: &Path, hash: HashAlgorithm, entries: u64, seals: &[u64]) -> Writer {
+    let mut writer = Writer::create(dir, &genesis(hash), None, SEGMENT, keys()).unwrap();
+    for n in 1..entries {
+        if seals.contains(&n) {
+            writer.seal(seal(), keys()).unwrap();
+        } else {
+            writer.append(&[draft(n)]).unwrap();
+        }
+    }
+    writer
+}
+
+/// Exports a trail as it is, in pages, with its checkpoints.
+pub fn export(writer: &Writer, to: &Path) -> Manifest {
+    let mut exporter = Exporter::create(to).unwrap();
+    let mut from = 0;
+    while from < writer.size() {
+        let page = writer.read(from, 1000).unwrap();
+        from += page.iter().filter(|byte| **byte == b'\n').count() as u64;
+        exporter.push(&page).unwrap();
+    }
+    push_checkpoints(writer, &mut exporter);
+    exporter.finish().unwrap()
+}
+
+pub fn push_checkpoints(writer: &Writer, exporter: &mut Exporter) {
+    let mut covered = 0;
+    while let Some((size, note)) = writer.read_checkpoint(covered).unwrap() {
+        exporter.push_checkpoint(size, &note).unwrap();
+        covered = size;
+    }
+}
+
 /// The segments of a trail, in order.
 pub fn segments(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     paths.sort();
     paths
 }
@@ -114,9 +172,15 @@ pub fn outcome(report: &Report) -> String {
     format!("{} {}: {report}", report.verdict.exit_code(), report.verdict.as_str())
 }
 
+/// Copies a directory with all that is in it, as `cp -r` does.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for path in segments(from) {
-        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).unwrap();
+        }
     }
 }

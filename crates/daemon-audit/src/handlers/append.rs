@@ -14,11 +14,22 @@ pub fn handle(service: &AuditService, peer: &Peer, record: Record) -> AuditReply
         let text = format!("an audit record has at most {MAX_TEXT_BYTES} bytes of text");
         return AuditReply::Fault(Fault::new(FaultKind::InvalidInput, text));
     }
+    if record.operation.is_the_writers_own() {
+        let text = format!("{} is not for others to record", record.operation);
+        return AuditReply::Fault(Fault::new(FaultKind::InvalidInput, text));
+    }
     let milestone = Milestone::of(&record);
-    match service.commit.append(record.into_draft(peer.recorded().into_actor())) {
+    let is_lock = record.operation == Operation::Lock;
+    match service.append(record.into_draft(peer.recorded().into_actor())) {
         Ok(appended) => match milestone.and_then(|milestone| milestone.note(service)) {
             Some(fault) => AuditReply::Fault(fault),
-            None => AuditReply::Appended { sequence: appended.seq },
+            None => {
+                // People lock when they leave: from now on the past is fixed.
+                if is_lock {
+                    service.seal("lock");
+                }
+                AuditReply::Appended { sequence: appended.seq }
+            }
         },
         Err(refused) => AuditReply::Fault(unavailable(refused)),
     }

@@ -1,12 +1,14 @@
 //! The trail of a new installation.
 
-use audit_log::{Genesis, Hash, HashAlgorithm};
+use audit_log::{Genesis, Hash, HashAlgorithm, Writer, origin};
 use daemon_runtime::log;
 use ipc::audit::AuditReply;
 use ipc::{Fault, FaultKind, Peer};
 use site_config::AuditHash;
+use tlog::KeyNameError;
 use uuid::Uuid;
 
+use crate::sealer::{self, Held};
 use crate::service::{AuditService, installation_of};
 
 /// A trail whose installation was not wiped stays: daemon-secrets has lost its state, or was
@@ -18,35 +20,63 @@ pub fn handle(
     org: Option<&str>,
     machine_binding: Option<[u8; 32]>,
 ) -> AuditReply<'static> {
-    let mut trail = service.commit.trail();
-    if let Some(writer) = trail.as_ref() {
-        let present = writer.genesis().installation.clone();
-        if !service.store.is_wiped(&present) {
-            return AuditReply::Genesis(installation_of(writer));
+    let mut sealing = service.sealer.hold();
+    let present = service.commit.trail().as_ref().map(installation_of);
+    if let Some(present) = present {
+        let name = present.to_string();
+        if !service.store.is_wiped(&name) {
+            return AuditReply::Genesis(present);
         }
-        if let Err(error) = service.store.archive(&present) {
+        // The last thing that its key does: a wiped installation's trail has no loose end.
+        if let Err(error) = sealing.seal(&service.commit, sealer::draft("wipe")) {
+            log::warning(format_args!("the wiped trail could not be sealed: {error:?}"));
+        }
+        let mut trail = service.commit.trail();
+        if let Err(error) = service.store.archive(&name) {
             return failed(format!("the trail of the wiped installation can't be kept: {error}"));
         }
         *trail = None;
     }
+    match create(service, peer, &mut sealing, installation, org, machine_binding) {
+        Ok(writer) => {
+            let mut trail = service.commit.trail();
+            service.commit.note(Some(&writer));
+            *trail = Some(writer);
+        }
+        Err(error) => return failed(error),
+    }
+    drop(sealing);
+    if let Err(error) = service.site.begin(&service.store) {
+        log::warning(format_args!("the site of this start could not be noted: {error}"));
+    }
+    if let Err(error) = service.record_start() {
+        log::warning(format_args!("the start of daemon-audit could not be recorded: {error:?}"));
+    }
+    AuditReply::Genesis(installation)
+}
+
+fn create(
+    service: &AuditService,
+    peer: &Peer,
+    sealing: &mut Held<'_>,
+    installation: Uuid,
+    org: Option<&str>,
+    machine_binding: Option<[u8; 32]>,
+) -> Result<Writer, String> {
+    let installation = installation.to_string();
+    let name = origin(&installation).parse().map_err(|error: KeyNameError| error.to_string())?;
+    let keys = sealing.begin(name)?;
     let genesis = Genesis {
         hash: match service.hash {
             AuditHash::Blake3 => HashAlgorithm::Blake3,
             AuditHash::Sha256 => HashAlgorithm::Sha256,
         },
-        installation: installation.to_string(),
+        installation,
         org: org.map(str::to_owned),
         machine_binding: machine_binding.map(|binding| Hash(binding).to_string()),
+        keys: keys.public().clone(),
     };
-    match service.store.create(&genesis, peer.recorded().into_actor()) {
-        Ok(writer) => *trail = Some(writer),
-        Err(error) => return failed(error),
-    }
-    drop(trail);
-    if let Err(error) = service.record_start() {
-        log::warning(format_args!("the start of daemon-audit could not be recorded: {error:?}"));
-    }
-    AuditReply::Genesis(installation)
+    service.store.create(&genesis, peer.recorded().into_actor(), keys)
 }
 
 fn failed(text: String) -> AuditReply<'static> {

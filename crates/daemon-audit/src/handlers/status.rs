@@ -11,7 +11,8 @@ pub fn handle(service: &AuditService) -> AuditReply<'static> {
     AuditReply::Status(trail.as_ref().map(|writer| TrailStatus {
         installation: installation_of(writer),
         size: writer.size(),
-        head: writer.head().hash.0,
+        root: writer.head().root.0,
+        sealed: writer.sealed(),
         hash: match writer.genesis().hash {
             HashAlgorithm::Blake3 => AuditHash::Blake3,
             HashAlgorithm::Sha256 => AuditHash::Sha256,

@@ -1,9 +1,6 @@
 //! One file a command.
 
-mod audit_export;
-mod audit_head;
-mod audit_tail;
-mod audit_verify;
+mod audit;
 mod completions;
 mod config;
 mod down;
@@ -22,7 +19,7 @@ mod unlock;
 mod up;
 mod wipe;
 
-use crate::cli::{Audit, Cli, Command};
+use crate::cli::{Cli, Command};
 use crate::connect::Context;
 use crate::exit::Failure;
 use crate::output::Output;
@@ -45,19 +42,7 @@ pub fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Profile(command) => profile::run(&context()?, output, command),
         Command::Secret(command) => secret::run(&context()?, output, command),
         Command::Run(arguments) => run::run(&context()?, arguments),
-        Command::Audit(Audit::Tail { lines }) => audit_tail::run(&context()?, output, lines),
-        Command::Audit(Audit::Head) => audit_head::run(&context()?, output),
-        Command::Audit(Audit::Verify { path, expect_head, expect_size }) => {
-            // On another machine there is nothing but this program: a bundle needs no site.
-            let expectation = audit_verify::expectation(expect_head.as_deref(), expect_size)?;
-            match path {
-                Some(path) => audit_verify::bundle(output, &path, &expectation),
-                None => audit_verify::live(&context()?, output, expectation),
-            }
-        }
-        Command::Audit(Audit::Export { directory }) => {
-            audit_export::run(&context()?, output, &directory)
-        }
+        Command::Audit(command) => audit::run(dir, output, command),
         Command::Config(command) => config::run(dir, output, &command),
         Command::Policy(command) => policy::run(&context()?, output, command),
         Command::Key => key::run(&context()?, output),

@@ -38,7 +38,10 @@ fn text(output: &Output, status: &Status, trail: &Result<Option<TrailStatus>, Fa
         }
     }
     let _ = match trail {
-        Ok(Some(trail)) => writeln!(text, "audit trail   {} entries, {}", trail.size, trail.hash),
+        Ok(Some(trail)) => {
+            let sealed = if trail.sealed == trail.size { "all" } else { &trail.sealed.to_string() };
+            writeln!(text, "audit trail   {} entries, {sealed} sealed, {}", trail.size, trail.hash)
+        }
         Ok(None) => writeln!(text, "audit trail   none yet"),
         Err(failure) => {
             let broken = output.paint(Colour::Red, "unreachable");
@@ -89,6 +92,7 @@ fn json(status: &Status, trail: &Result<Option<TrailStatus>, Failure>) -> Value 
             Ok(trail) => json!({
                 "reachable": true,
                 "entries": trail.as_ref().map(|trail| trail.size),
+                "sealed": trail.as_ref().map(|trail| trail.sealed),
                 "hash": trail.as_ref().map(|trail| trail.hash.as_str()),
             }),
             Err(failure) => json!({ "reachable": false, "error": failure.message }),
