@@ -1,6 +1,6 @@
 //! Group commit: whoever comes while an `fdatasync` runs shares the next one.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use audit_log::{AppendError, Appended, Draft, Writer};
@@ -12,6 +12,8 @@ pub enum Refused {
     NoTrail,
     /// The disk did not take it; the reason, for a person.
     NotWritten(String),
+    /// The entry is there, and what it announces is still to be done; why, for a person.
+    Unfinished(String),
 }
 
 /// The trail and the entries that wait for it.
@@ -21,8 +23,6 @@ pub struct Commit {
     gathering: Mutex<Gathering>,
     /// The entries that no checkpoint covers, for whoever can't wait for the trail to ask.
     unsealed: AtomicU64,
-    /// Whether an entry announces a checkpoint that isn't there.
-    owes_checkpoint: AtomicBool,
 }
 
 /// The batch that entries join until its leader has the trail.
@@ -52,17 +52,10 @@ impl Commit {
         self.unsealed.load(Ordering::Relaxed)
     }
 
-    /// Whether an entry announces a checkpoint that isn't there.
-    pub fn owes_checkpoint(&self) -> bool {
-        self.owes_checkpoint.load(Ordering::Relaxed)
-    }
-
     /// Takes note of how much of the trail is sealed; whoever changes that calls this.
     pub fn note(&self, trail: Option<&Writer>) {
         let unsealed = trail.map_or(0, |writer| writer.size() - writer.sealed());
         self.unsealed.store(unsealed, Ordering::Relaxed);
-        let owes = trail.is_some_and(Writer::owes_checkpoint);
-        self.owes_checkpoint.store(owes, Ordering::Relaxed);
     }
 
     /// The trail, for reading it or putting another in its place.

@@ -1,5 +1,6 @@
 //! When the trail is sealed, and with what.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ pub struct Sealer {
     /// Time after which it is due, when there are new entries.
     interval: Duration,
     state: Mutex<State>,
+    /// Whether a checkpoint is owed, or a new key has not taken its place yet.
+    is_unfinished: AtomicBool,
 }
 
 struct State {
@@ -42,7 +45,8 @@ impl Sealer {
     ) -> Result<Self, KeyError> {
         let current = trail.map(|writer| files.open(writer)).transpose()?;
         let keys = current.map(|current| Keys { current, next: None });
-        Ok(Self { files, entries, interval, state: State { keys, last: Instant::now() }.into() })
+        let state = State { keys, last: Instant::now() }.into();
+        Ok(Self { files, entries, interval, state, is_unfinished: false.into() })
     }
 
     /// Keeps everybody else from sealing.
@@ -52,7 +56,12 @@ impl Sealer {
 
     /// Whether so many entries are new that somebody should call [`Sealer::seal_if_free`].
     pub fn is_due_by_number(&self, commit: &Commit) -> bool {
-        commit.unsealed() >= self.entries
+        commit.unsealed() >= self.entries && !self.is_unfinished()
+    }
+
+    /// Whether [`Sealer::finish`] has something to do.
+    pub fn is_unfinished(&self) -> bool {
+        self.is_unfinished.load(Ordering::Relaxed)
     }
 
     /// Whether there are new entries, and the last try is long enough ago.
@@ -70,6 +79,8 @@ impl Sealer {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(state)) => state.into_inner(),
+            // Whoever is at it may be slow: nobody runs far ahead.
+            Err(TryLockError::WouldBlock) if commit.unsealed() >= 2 * self.entries => self.state(),
             Err(TryLockError::WouldBlock) => return None,
         };
         // Whoever was at it may just have done it.
@@ -87,68 +98,85 @@ impl Sealer {
         let mut trail = commit.trail();
         let writer = trail.as_mut().ok_or(Refused::NoTrail)?;
         let sealed = self
-            .settle_with(keys, writer)
+            .finish_with(keys, writer)
             .and_then(|()| writer.seal(draft, &keys.current).map_err(refused));
-        commit.note(Some(writer));
+        self.note(commit, keys, writer);
         sealed
     }
 
-    /// Makes the checkpoint that is owed since the disk was full, now and then.
-    pub fn settle(&self, commit: &Commit) -> Result<(), Refused> {
+    /// Makes the checkpoint that is owed, and lets a new key take its place, where that failed when
+    /// it was due.
+    pub fn finish(&self, commit: &Commit) -> Result<(), Refused> {
         let mut state = self.state();
         let mut trail = commit.trail();
         let (Some(keys), Some(writer)) = (&mut state.keys, trail.as_mut()) else { return Ok(()) };
-        let settled = self.settle_with(keys, writer);
-        commit.note(Some(writer));
-        settled
+        let finished = self.finish_with(keys, writer);
+        self.note(commit, keys, writer);
+        finished
     }
 
-    fn settle_with(&self, keys: &mut Keys, writer: &mut Writer) -> Result<(), Refused> {
+    fn finish_with(&self, keys: &mut Keys, writer: &mut Writer) -> Result<(), Refused> {
         writer.settle(&keys.current).map_err(refused)?;
-        // It may have been the last one of these keys.
-        let is_due = |next: &mut SigningKeys| next.public() == writer.public_keys();
-        if let Some(next) = keys.next.take_if(is_due) {
+        // It may have been the last one of these keys. Until the files say so too, nothing else is
+        // signed: a further rotation would overwrite the only copy of the next ones.
+        if let Some(next) = keys.next.take_if(|next| next.public() == writer.public_keys()) {
+            if let Err(error) = self.files.promote(next.public()) {
+                keys.next = Some(next);
+                return Err(Refused::Unfinished(error.to_string()));
+            }
             keys.current = next;
-            self.files.promote().map_err(|error| Refused::NotWritten(error.to_string()))?;
         }
         Ok(())
+    }
+
+    fn note(&self, commit: &Commit, keys: &Keys, writer: &Writer) {
+        commit.note(Some(writer));
+        let is_unfinished = writer.owes_checkpoint() || keys.next.is_some();
+        self.is_unfinished.store(is_unfinished, Ordering::Relaxed);
     }
 
     /// Makes new keys; the old ones sign them into the trail and are gone then. Returns the public
     /// halves of the new ones.
     pub fn rotate(&self, commit: &Commit, draft: Draft) -> Result<String, Refused> {
-        let failed = |text: String| Refused::NotWritten(text);
         let mut state = self.state();
         let keys = state.keys.as_mut().ok_or(Refused::NoTrail)?;
         let mut trail = commit.trail();
         let writer = trail.as_mut().ok_or(Refused::NoTrail)?;
-        // An earlier rotation may be waiting for its checkpoint.
-        self.settle_with(keys, writer)?;
+        let rotated = self.rotate_with(keys, writer, draft);
+        self.note(commit, keys, writer);
+        rotated
+    }
+
+    fn rotate_with(
+        &self,
+        keys: &mut Keys,
+        writer: &mut Writer,
+        draft: Draft,
+    ) -> Result<String, Refused> {
+        // An earlier one may be waiting.
+        self.finish_with(keys, writer)?;
+        let failed = |reason: &dyn std::fmt::Display| Refused::NotWritten(reason.to_string());
         let name = keys.current.public().name().clone();
-        let next = SigningKeys::generate(name, Role::Log)
-            .map_err(|error| failed(format!("no signing key can be made: {error}")))?;
-        self.files.write_next(&next).map_err(|error| failed(error.to_string()))?;
-        let rotated = writer.rotate(draft, &keys.current, next.public());
-        commit.note(Some(writer));
+        let next = SigningKeys::generate(name, Role::Log).map_err(|error| failed(&error))?;
+        self.files.write_next(&next).map_err(|error| failed(&error))?;
         let text = next.public().to_string();
-        match rotated {
-            Err(SealError::Append(error)) => {
-                // The trail doesn't know them; if it may after all, the next start sees which count.
-                if !writer.is_poisoned() {
-                    self.files.forget_next().map_err(|error| failed(error.to_string()))?;
-                }
-                Err(refused(SealError::Append(error)))
+        match writer.rotate(draft, &keys.current, next.public()) {
+            // The trail doesn't know them. Where it may after all, the next start sees which count.
+            Err(SealError::Append(error)) if !writer.is_poisoned() => {
+                self.files.forget_next().map_err(|error| failed(&error))?;
+                return Err(failed(&error));
             }
+            Err(SealError::Append(error)) => return Err(failed(&error)),
             Err(error) => {
                 keys.next = Some(next);
-                Err(refused(error))
+                return Err(refused(error));
             }
-            Ok(_) => {
-                keys.next = Some(next);
-                self.settle_with(keys, writer)?;
-                Ok(text)
-            }
+            Ok(_) => keys.next = Some(next),
         }
+        self.finish_with(keys, writer)?;
+        // Now the trail ends under the keys that whoever asks is shown.
+        writer.seal(self::draft("rotation"), &keys.current).map_err(refused)?;
+        Ok(text)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -173,6 +201,7 @@ impl Held<'_> {
         let current = SigningKeys::generate(name, Role::Log)
             .map_err(|error| format!("no signing key can be made: {error}"))?;
         self.sealer.files.write(&current).map_err(|error| error.to_string())?;
+        self.sealer.is_unfinished.store(false, Ordering::Relaxed);
         Ok(&self.state.keys.insert(Keys { current, next: None }).current)
     }
 }
@@ -183,5 +212,103 @@ pub fn draft(reason: &str) -> Draft {
 }
 
 fn refused(error: SealError) -> Refused {
-    Refused::NotWritten(error.to_string())
+    match error {
+        SealError::Append(_) | SealError::OtherKey => Refused::NotWritten(error.to_string()),
+        SealError::Sign(_) | SealError::NotWritten(_) => Refused::Unfinished(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use audit_log::{Genesis, HashAlgorithm};
+    use tempfile::TempDir;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    struct Scene {
+        _dir: TempDir,
+        commit: Commit,
+        sealer: Sealer,
+    }
+
+    impl Scene {
+        fn new(entries: u64, interval: Duration) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let installation = "00000000-0000-4000-8000-000000000000".to_owned();
+            let name = audit_log::origin(&installation).parse().unwrap();
+            let keys = SigningKeys::generate(name, Role::Log).unwrap();
+            let files = SigningKeyFiles::new(dir.path().to_owned());
+            files.write(&keys).unwrap();
+            let genesis = Genesis {
+                hash: HashAlgorithm::Blake3,
+                installation,
+                org: None,
+                machine_binding: None,
+                keys: keys.public().clone(),
+            };
+            let path = dir.path().join("trail");
+            let mut writer = Writer::create(&path, &genesis, None, 1 << 20, &keys).unwrap();
+            let sealer = Sealer::open(files, Some(&mut writer), entries, interval).unwrap();
+            Self { _dir: dir, commit: Commit::new(Some(writer)), sealer }
+        }
+
+        fn append(&self, entries: u64) {
+            for _ in 0..entries {
+                let draft = Draft::new(Operation::SecretGet, Outcome::Authorised);
+                self.commit.append(draft).unwrap();
+            }
+        }
+
+        fn seal_if_free(&self) -> bool {
+            let sealed = self.sealer.seal_if_free(&self.commit, draft("entries"));
+            sealed.transpose().unwrap().is_some()
+        }
+    }
+
+    #[test]
+    fn after_some_time_it_is_due_if_anything_is_new() {
+        let scene = Scene::new(1000, Duration::from_millis(200));
+        let is_due = || scene.sealer.is_due_by_time(&scene.commit);
+        std::thread::sleep(Duration::from_millis(250));
+        assert!(!is_due(), "there is nothing new");
+        scene.append(1);
+        assert!(is_due());
+        scene.sealer.seal(&scene.commit, draft("time")).unwrap();
+        std::thread::sleep(Duration::from_millis(250));
+        assert!(!is_due(), "the seal itself is not new");
+        let scene = Scene::new(1000, LONG);
+        scene.append(1);
+        assert!(!scene.sealer.is_due_by_time(&scene.commit), "it is not long ago");
+    }
+
+    #[test]
+    fn after_some_entries_it_is_due_and_one_thread_sees_to_it() {
+        let scene = Scene::new(5, LONG);
+        scene.append(4);
+        assert!(!scene.sealer.is_due_by_number(&scene.commit));
+        assert!(!scene.seal_if_free());
+        scene.append(1);
+        assert!(scene.sealer.is_due_by_number(&scene.commit));
+        let held = scene.sealer.hold();
+        assert!(!scene.seal_if_free(), "somebody is at it");
+        drop(held);
+        assert!(scene.seal_if_free());
+        assert_eq!(scene.commit.unsealed(), 0);
+        assert!(!scene.seal_if_free(), "it was just done");
+    }
+
+    #[test]
+    fn when_twice_as_many_entries_are_new_everybody_waits_for_the_seal() {
+        let scene = Scene::new(5, LONG);
+        scene.append(10);
+        std::thread::scope(|scope| {
+            let held = scene.sealer.hold();
+            let waiting = scope.spawn(|| scene.seal_if_free());
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!waiting.is_finished());
+            drop(held);
+            assert!(waiting.join().unwrap());
+        });
+    }
 }

@@ -185,8 +185,8 @@ impl Lifecycle for AuditService {
             self.seal("time");
         }
         // Why it failed was said when it did; the disk is asked again every second.
-        if self.commit.owes_checkpoint() && self.sealer.settle(&self.commit).is_ok() {
-            log::info("the checkpoint that was owed is made");
+        if self.sealer.is_unfinished() && self.sealer.finish(&self.commit).is_ok() {
+            log::info("the seal that the disk didn't take before is complete");
         }
         match self.commit.trail().as_ref() {
             // After a failed fsync nobody knows what the disk holds: start again from the disk.
@@ -207,7 +207,7 @@ impl Lifecycle for AuditService {
 }
 
 fn warn_unless_sealed(sealed: Result<Appended, Refused>) {
-    if let Err(Refused::NotWritten(reason)) = sealed {
+    if let Err(Refused::NotWritten(reason) | Refused::Unfinished(reason)) = sealed {
         log::warning(format_args!("the trail could not be sealed: {reason}"));
     }
 }
@@ -221,6 +221,13 @@ pub fn unavailable(refused: Refused) -> Fault {
         Refused::NotWritten(reason) => Fault::new(
             FaultKind::AuditUnavailable,
             format!("the audit trail can't be written, so nothing was done: {reason}"),
+        ),
+        Refused::Unfinished(reason) => Fault::new(
+            FaultKind::Storage,
+            format!(
+                "it is in the trail, and its checkpoint could not be made: {reason}; daemon-audit tries \
+                 again every second, so don't repeat this"
+            ),
         ),
     }
 }

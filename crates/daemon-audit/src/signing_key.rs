@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use audit_log::{SealError, Writer};
 use secret_memory::Secret;
 use site_config::durable::{sync_directory, write_atomically};
-use tlog::{KeyName, Role, SigningKeys};
+use tlog::{KeyName, PublicKeys, Role, SigningKeys};
 
 /// The length of a key file, in bytes: two seeds.
 const KEY_BYTES: usize = 64;
@@ -71,7 +71,7 @@ impl SigningKeyFiles {
         }
         let is_trails = |keys: &SigningKeys| keys.public() == writer.public_keys();
         if let Some(next) = next.filter(is_trails) {
-            self.promote()?;
+            self.promote(next.public())?;
             return Ok(next);
         }
         let current =
@@ -91,10 +91,19 @@ impl SigningKeyFiles {
         store(&self.next(), keys)
     }
 
-    /// The keys that came next sign now, and the old ones are gone.
-    pub fn promote(&self) -> Result<(), KeyError> {
-        let renamed = fs::rename(self.next(), self.current());
-        renamed.and_then(|()| sync_directory(&self.directory)).map_err(at(&self.current()))
+    /// The keys that came next sign now, and the old ones are gone. It can be repeated.
+    pub fn promote(&self, next: &PublicKeys) -> Result<(), KeyError> {
+        match fs::rename(self.next(), self.current()) {
+            // An earlier try came as far as this.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let current = load(&self.current(), next.name())?;
+                if !current.is_some_and(|keys| keys.public() == next) {
+                    return Err(KeyError::OtherKey(self.current()));
+                }
+            }
+            renamed => renamed.map_err(at(&self.current()))?,
+        }
+        sync_directory(&self.directory).map_err(at(&self.current()))
     }
 
     /// The keys that would have come next don't.

@@ -37,12 +37,17 @@ impl Store {
 
     /// Opens the trail, if there is one.
     pub fn open(&self) -> Result<Option<(Writer, Option<Repair>)>, OpenError> {
-        if !self.trail().try_exists().unwrap_or(true) {
+        if !self.has_trail() {
             return Ok(None);
         }
         let opened = Writer::open(&self.trail(), self.segment_bytes);
         wait_until_alone();
         opened.map(Some)
+    }
+
+    /// Whether there is one; where that can't be told, opening it tells why.
+    pub fn has_trail(&self) -> bool {
+        self.trail().try_exists().unwrap_or(true)
     }
 
     /// Makes a new trail. It comes into being whole: built aside, then renamed.

@@ -19,16 +19,21 @@
 
 #![forbid(unsafe_code)]
 
+mod audit_files;
 mod audit_lines;
+mod audit_trail;
 mod frames;
 mod messages;
 mod metadata;
+mod notes;
 mod settings;
 mod shape;
 
+pub use audit_files::{audit_archive, audit_files};
 pub use audit_lines::audit_lines;
 pub use frames::frames;
 pub use messages::{messages, round_trip};
 pub use metadata::metadata;
+pub use notes::{keys, notes, proofs};
 pub use settings::{config, installation, peers, policy};
 pub use shape::shape;

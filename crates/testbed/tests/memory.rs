@@ -19,6 +19,7 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use sha2::{Digest, Sha512};
 use site_config::Daemon;
 use testbed::hunt::{Hunt, random_text};
 use testbed::memory::{Mapping, mappings};
@@ -152,6 +153,46 @@ fn every_key_is_nowhere_in_ordinary_memory() {
         host.sesame(["lock"]).succeed();
         assert_eq!(hunt.finds(&host), NOTHING, "after lock");
     }
+}
+
+/// Neither the seeds of the key that signs, nor those of the key that has signed or is to sign.
+#[test]
+fn the_signing_keys_of_the_trail_are_nowhere_in_ordinary_memory() {
+    if !is_root_or_skip("reading another process's memory") {
+        return;
+    }
+    let mut host = Host::unlocked();
+    let seeds = |host: &Host| {
+        let bytes = fs::read(host.layout.audit_state().join("signing.key")).expect("a key file");
+        assert_eq!(bytes.len(), 64);
+        bytes
+    };
+    // The seeds, and what Ed25519 computes of its own (RFC 8032, section 5.1.5).
+    let with = |hunt: Hunt, name: &str, seeds: &[u8]| {
+        let mut expanded = Sha512::digest(&seeds[..32]);
+        let hunt = hunt.with(name, seeds).with(&format!("{name}, hashed"), &expanded);
+        expanded[0] &= 0xf8;
+        expanded[31] = expanded[31] & 0x3f | 0x40;
+        hunt.with(&format!("{name}, expanded"), &expanded)
+    };
+    let first = seeds(&host);
+    let hunt = with(Hunt::default(), "the first signing key", &first);
+    assert_eq!(hunt.finds(&host), NOTHING, "after init");
+    for _ in 0..20 {
+        host.sesame(["audit", "seal"]).succeed();
+    }
+    assert_eq!(hunt.finds(&host), NOTHING, "after twenty seals");
+    host.sesame(["audit", "rotate-key"]).succeed();
+    let second = seeds(&host);
+    assert_ne!(second, first);
+    let hunt = with(hunt, "the second signing key", &second);
+    assert_eq!(hunt.finds(&host), NOTHING, "after a rotation");
+    host.sesame(["audit", "seal"]).succeed();
+    assert_eq!(hunt.finds(&host), NOTHING, "after a seal by the new key");
+    host.stop();
+    host.start();
+    host.sesame(["audit", "seal"]).succeed();
+    assert_eq!(hunt.finds(&host), NOTHING, "after a restart");
 }
 
 /// The arena of a running daemon, and a mapping of the same process that is as any other.

@@ -95,6 +95,52 @@ fn a_power_cut_at_any_instant_loses_nothing_that_was_acknowledged() {
     );
 }
 
+/// Nothing is written after the last thing that was acknowledged, so that no later sync makes it
+/// durable by the way.
+#[test]
+fn what_was_acknowledged_last_is_on_the_disk_when_nothing_follows() {
+    if !is_root_or_skip("mounting a file system") {
+        return;
+    }
+    let place = tempfile::tempdir_in("/tmp").unwrap();
+    let mut disk = match Disk::below(place.path()) {
+        Ok(disk) => disk,
+        Err(reason) => return eprintln!("skipped, for there is no disk to cut off: {reason}"),
+    };
+    let config = "audit.segment_bytes = 65536\n";
+    let host = Host::builder().config(config).below(&disk.mounted()).with_a_trail();
+    let (mut reporter, mut operator) =
+        (host.reporter().unwrap(), host.connect(Daemon::Audit).unwrap());
+    let key = audit::public_key(&mut operator).unwrap();
+    let mut told = Acknowledged::default();
+    for round in 0..20 {
+        match round % 4 {
+            0 => told.seals.push(audit::seal(&mut operator).unwrap()),
+            1 => told.keys.push(audit::rotate(&mut operator).unwrap()),
+            2 => {
+                let subject = format!("{round}");
+                told.entries.insert(audit::append(&mut reporter, &subject).unwrap(), subject);
+            }
+            _ => {
+                // Until a new segment begins.
+                let segments = || snapshot(&host.trail()).len();
+                let before = segments();
+                while segments() == before {
+                    let subject = format!("{round}/{}", "n".repeat(2000));
+                    told.entries.insert(audit::append(&mut reporter, &subject).unwrap(), subject);
+                }
+            }
+        }
+        let remains = disk.cut();
+        let state = remains.mounted().join(host.dir().file_name().unwrap()).join("audit");
+        let found = assert_whole(&state, &key, &told, round);
+        assert_eq!(found, (false, false), "round {round}: nothing was under way");
+        let name = key.name().clone();
+        let signing = SigningKeys::load(&state.join("signing.key"), name, Role::Log).unwrap();
+        assert_eq!(*signing.public(), audit::public_key(&mut operator).unwrap(), "round {round}");
+    }
+}
+
 /// Work that goes on until it is stopped, and pauses while somebody writes to `pause`.
 #[derive(Default)]
 struct Load {
@@ -106,8 +152,9 @@ impl Load {
     fn keep(&self, interval: Duration, mut work: impl FnMut(usize)) {
         let mut count = 0;
         while !self.is_over.load(Ordering::Relaxed) {
-            let Ok(_going) = self.pause.read() else { break };
+            let Ok(going) = self.pause.read() else { break };
             work(count);
+            drop(going);
             count += 1;
             std::thread::sleep(interval);
         }

@@ -6,11 +6,11 @@ use tlog::PublicKeys;
 use tlog::merkle::{Tree, TreeHash, leaf_hash};
 
 use super::block::Block;
-use super::seals::{Fault, Seals};
+use super::seals::Seals;
 use super::{Expectation, VerifyError};
 use crate::entry::Entry;
 use crate::genesis::Genesis;
-use crate::hash::{ExpectedHead, Hash, HashAlgorithm, Head};
+use crate::hash::{Hash, HashAlgorithm, Head};
 use crate::keys;
 use crate::line::{LineError, hash_of, parse_line};
 use crate::operation::Operation;
@@ -21,7 +21,7 @@ use crate::verdict::{Finding, Report, Verdict};
 /// Verifies lines as they come, from wherever.
 #[derive(Debug)]
 pub struct Verifier {
-    expectation: Expectation,
+    pub(super) expectation: Expectation,
     pub(super) chain: Chain,
     /// The name of the file that the lines come from, and the entry that it should begin with.
     pub(super) file: Option<(String, Option<u64>)>,
@@ -30,14 +30,14 @@ pub struct Verifier {
     gap: Option<Finding>,
     pub(super) found: Option<Finding>,
     /// The checkpoints; none when nobody has any.
-    seals: Option<Seals>,
+    pub(super) seals: Option<Seals>,
     /// The size at which the tree has to be looked at next.
-    landmark: u64,
+    pub(super) landmark: u64,
     /// The largest size at which it was what a checkpoint says.
-    signed: u64,
+    pub(super) signed: u64,
     /// The largest at which it was what the caller knows of it, a signature of the expected key
     /// included. A checkpoint alone proves nothing of what came before a forger signed it.
-    proven: u64,
+    pub(super) proven: u64,
     /// A checkpoint that could not be read ends everything.
     pub(super) unreadable: Option<VerifyError>,
 }
@@ -281,71 +281,6 @@ impl Verifier {
         }
     }
 
-    /// The next size of which somebody says what the tree is then.
-    fn next_landmark(&self) -> u64 {
-        let Expectation { head, manifest, .. } = &self.expectation;
-        let next = self.seals.as_ref().and_then(Seals::next_size);
-        let sizes = [head.map(|head| head.size), manifest.map(|head| head.size), next];
-        let size = self.chain.size();
-        sizes.into_iter().flatten().filter(|at| *at > size).min().unwrap_or(u64::MAX)
-    }
-
-    /// Compares the tree with what is known of it at its present size.
-    fn compare(&mut self, announces_checkpoint: bool) {
-        let Head { size, root } = self.chain.head();
-        let manifest = self.expectation.manifest.map(ExpectedHead::from);
-        let said = [(self.expectation.head, "the expected head"), (manifest, "the manifest")];
-        for (head, who) in said {
-            let Some(head) = head.filter(|head| head.size == size) else { continue };
-            if !head.allows(&root) {
-                return self.contradicted(who, self.proven);
-            }
-        }
-        if self.expectation.head.is_some_and(|head| head.size == size) {
-            self.proven = size;
-        }
-        if let (Some(seals), Some(keys)) = (&mut self.seals, &self.chain.keys) {
-            match seals.reach(self.chain.head(), announces_checkpoint, keys, &self.expectation) {
-                Ok(true) => {
-                    self.signed = size;
-                    if seals.is_pinned() {
-                        self.proven = size;
-                    }
-                    // From here on the keys count that this checkpoint covers.
-                    if let Some(keys) = self.chain.next_keys.take() {
-                        self.chain.keys = Some(keys);
-                    }
-                }
-                Ok(false) => {}
-                Err(Fault::Contradiction { size }) => {
-                    let first = self.signed.max(self.proven);
-                    return self
-                        .contradicted(&format!("the signed checkpoint of size {size}"), first);
-                }
-                Err(Fault::Bad { verdict, size, seq, reason }) => {
-                    self.file = Some((segment::checkpoint_name(size), None));
-                    self.line = 0;
-                    return self.fail(verdict, seq, reason);
-                }
-                Err(Fault::Io(error)) => {
-                    self.unreadable = Some(error);
-                    return self.fail(Verdict::Malformed, None, "It cannot be read".to_owned());
-                }
-            }
-        }
-    }
-
-    /// The chain is sound up to here, and not the one that there was from entry `first` on.
-    fn contradicted(&mut self, who: &str, first: u64) {
-        let last = self.chain.size() - 1;
-        let reason = if first == last {
-            format!("Entry {first} is not the one that {who} was made over")
-        } else {
-            format!("One of the entries {first} to {last} is not the one that {who} was made over")
-        };
-        self.fail(Verdict::Rewritten, Some(first), reason);
-    }
-
     /// Whether the line is as it was when it was hashed.
     fn is_intact(&self, entry: &Entry, line: &[u8]) -> bool {
         let matches = |algorithm| hash_of(line, algorithm) == Ok(entry.hash);
@@ -371,43 +306,6 @@ impl Verifier {
             self.fail(Verdict::Reordered, Some(missing), reason);
         }
     }
-
-    fn check_end(&self) -> Result<(), (Verdict, Option<u64>, String)> {
-        let size = self.chain.size();
-        let Expectation { size: expected, head, manifest, .. } = &self.expectation;
-        if size == 0 {
-            return Err((Verdict::Absent, None, "Not one entry was found".to_owned()));
-        }
-        let promised = [
-            ("the manifest", manifest.map(|head| head.size)),
-            ("a checkpoint", self.seals.as_ref().and_then(Seals::last_size)),
-        ];
-        for (who, promised) in promised {
-            if let Some(promised) = promised.filter(|promised| *promised > size) {
-                let reason = format!("{}, and {who} says {promised}", there_are(size));
-                return Err((Verdict::Truncated, Some(size), reason));
-            }
-        }
-        let expected = expected.unwrap_or(0).max(head.map_or(0, |head| head.size));
-        if expected > size {
-            let reason = format!("{}, and there have been {expected}", there_are(size));
-            return Err((Verdict::RolledBack, Some(size), reason));
-        }
-        if let Some(manifest) = manifest
-            && manifest.size < size
-        {
-            let reason = format!("{}, and the manifest says {}", there_are(size), manifest.size);
-            return Err((Verdict::Rewritten, Some(manifest.size), reason));
-        }
-        match &self.seals {
-            Some(seals) => seals.check_end(size, &self.expectation),
-            None => Ok(()),
-        }
-    }
-}
-
-fn there_are(size: u64) -> String {
-    if size == 1 { "There is 1 entry".to_owned() } else { format!("There are {size} entries") }
 }
 
 pub(super) fn unreadable(seq: u64, error: &LineError) -> String {

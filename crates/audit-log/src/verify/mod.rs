@@ -1,21 +1,20 @@
 //! Verification, streaming and in constant memory.
 //!
-//! Four things are asked of each line, in this order, and the first that fails gives the verdict:
-//! is it an entry ([`Malformed`](Verdict::Malformed)), is it what it was when it was hashed
-//! ([`Edited`](Verdict::Edited)), is it in its place ([`Deleted`](Verdict::Deleted) or
-//! [`Reordered`](Verdict::Reordered)), and does it follow the one before (`Edited` again: the one
-//! before was hashed anew). That is [`chain`].
+//! Four things are asked of each line, in this order, and the first that fails gives the
+//! [`Verdict`](crate::Verdict): is it an entry (malformed), is it what it was when it was hashed
+//! (edited), is it in its place (deleted or reordered), and does it follow the one before (edited
+//! again: the one before was hashed anew). That is `chain`.
 //!
 //! Whoever can write the trail can hash it anew. So the tree over the entries is compared with what
-//! was fixed about it: the checkpoints that the trail's key signed ([`seals`]), a head on paper, a
-//! manifest ([`Rewritten`](Verdict::Rewritten), [`RolledBack`](Verdict::RolledBack),
-//! [`Truncated`](Verdict::Truncated)).
+//! was fixed about it (`known`): the checkpoints that the trail's key signed (`seals`), a head on
+//! paper, a manifest. It may be rewritten, rolled back or truncated then.
 //!
-//! [`scan`] reads files and feeds the chain, the lines of whole blocks at a time where it can
-//! ([`block`]), which several threads look at.
+//! `scan` reads files and feeds the chain, the lines of whole blocks at a time where it can
+//! (`block`), which several threads look at.
 
 mod block;
 mod chain;
+mod known;
 mod scan;
 mod seals;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::source::{ListError, Listing, Part, Source};
 use crate::verdict::{Report, Verdict};
 
 /// How much is read at a time, in bytes: some two hundred lines.
-const BLOCK: usize = 64 << 10;
+pub(super) const BLOCK: usize = 64 << 10;
 
 /// A trail that was read to its end, or to the first thing that is wrong.
 pub(crate) struct Scan {

@@ -8,11 +8,11 @@ use audit_log::{
 };
 use tlog::SigningKeys;
 
-use crate::common::{SEGMENT, draft, genesis, keys, new_keys, seal};
+use crate::common::{SEGMENT, draft, fixed_keys, genesis, keys, new_keys, seal};
 use crate::scene::{Forgery, Knowledge, Scene, table_by_knowledge};
 
 /// The key after the rotation.
-static NEW: LazyLock<SigningKeys> = LazyLock::new(new_keys);
+static NEW: LazyLock<SigningKeys> = LazyLock::new(|| fixed_keys(2));
 
 /// Neither of the two.
 static OTHER: LazyLock<SigningKeys> = LazyLock::new(new_keys);

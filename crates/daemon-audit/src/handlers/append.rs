@@ -14,7 +14,7 @@ pub fn handle(service: &AuditService, peer: &Peer, record: Record) -> AuditReply
         let text = format!("an audit record has at most {MAX_TEXT_BYTES} bytes of text");
         return AuditReply::Fault(Fault::new(FaultKind::InvalidInput, text));
     }
-    if record.operation.is_the_writers_own() {
+    if is_our_own(record.operation) {
         let text = format!("{} is not for others to record", record.operation);
         return AuditReply::Fault(Fault::new(FaultKind::InvalidInput, text));
     }
@@ -33,6 +33,12 @@ pub fn handle(service: &AuditService, peer: &Peer, record: Record) -> AuditReply
         },
         Err(refused) => AuditReply::Fault(unavailable(refused)),
     }
+}
+
+/// Entries that only daemon-audit makes, of what it knows by itself.
+fn is_our_own(operation: Operation) -> bool {
+    operation.is_the_writers_own()
+        || matches!(operation, Operation::AuditExport | Operation::SiteChange)
 }
 
 /// What this daemon has to know of its own trail without reading all of it.

@@ -15,13 +15,17 @@ pub fn begin(service: &AuditService, peer: &Peer, destination: &str) -> AuditRep
     if let Some(fault) = unfit(destination) {
         return AuditReply::Fault(fault);
     }
-    let draft = draft(Outcome::Authorised, peer, destination);
-    let sealed = service
-        .append(draft)
-        .and_then(|_| service.sealer.seal(&service.commit, sealer::draft("export")));
-    match sealed {
+    if let Err(refused) = service.append(draft(Outcome::Authorised, peer, destination)) {
+        return AuditReply::Fault(unavailable(refused));
+    }
+    match service.sealer.seal(&service.commit, sealer::draft("export")) {
         Ok(appended) => AuditReply::Sealed { size: appended.seq + 1 },
-        Err(refused) => AuditReply::Fault(unavailable(refused)),
+        Err(refused) => {
+            let failed = draft(Outcome::Failed, peer, destination);
+            // The disk is full or failing: it may not take this either.
+            let _ = service.append(failed.detail("reason", "the trail could not be sealed"));
+            AuditReply::Fault(unavailable(refused))
+        }
     }
 }
 

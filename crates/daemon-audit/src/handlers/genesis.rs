@@ -9,7 +9,7 @@ use tlog::KeyNameError;
 use uuid::Uuid;
 
 use crate::sealer::{self, Held};
-use crate::service::{AuditService, installation_of};
+use crate::service::{AuditService, unavailable};
 
 /// A trail whose installation was not wiped stays: daemon-secrets has lost its state, or was
 /// interrupted in `init`. It gets the installation of that trail and goes on under its eyes.
@@ -21,21 +21,25 @@ pub fn handle(
     machine_binding: Option<[u8; 32]>,
 ) -> AuditReply<'static> {
     let mut sealing = service.sealer.hold();
-    let present = service.commit.trail().as_ref().map(installation_of);
+    let present = service.commit.trail().as_ref().map(|writer| writer.genesis().clone());
     if let Some(present) = present {
-        let name = present.to_string();
+        let name = present.installation.clone();
         if !service.store.is_wiped(&name) {
-            return AuditReply::Genesis(present);
+            return resume(&present, org, machine_binding.is_some());
         }
         // The last thing that its key does: a wiped installation's trail has no loose end.
-        if let Err(error) = sealing.seal(&service.commit, sealer::draft("wipe")) {
-            log::warning(format_args!("the wiped trail could not be sealed: {error:?}"));
+        if let Err(refused) = sealing.seal(&service.commit, sealer::draft("wipe")) {
+            return AuditReply::Fault(unavailable(refused));
         }
         let mut trail = service.commit.trail();
         if let Err(error) = service.store.archive(&name) {
             return failed(format!("the trail of the wiped installation can't be kept: {error}"));
         }
         *trail = None;
+        service.commit.note(None);
+    } else if service.store.has_trail() {
+        // An earlier try came so far and failed then. Its key must not be overwritten.
+        return failed("there is a trail that is not open; restart daemon-audit".to_owned());
     }
     match create(service, peer, &mut sealing, installation, org, machine_binding) {
         Ok(writer) => {
@@ -53,6 +57,21 @@ pub fn handle(
         log::warning(format_args!("the start of daemon-audit could not be recorded: {error:?}"));
     }
     AuditReply::Genesis(installation)
+}
+
+/// Goes on with what the trail says that the installation is.
+fn resume(present: &Genesis, org: Option<&str>, is_bound: bool) -> AuditReply<'static> {
+    let was_bound = present.machine_binding.is_some();
+    if present.org.as_deref() == org && was_bound == is_bound {
+        return AuditReply::Genesis(Uuid::parse_str(&present.installation).unwrap_or_default());
+    }
+    let org = present.org.as_ref().map(|org| format!(" --org {org}")).unwrap_or_default();
+    let binding = if was_bound { "machine-id" } else { "none" };
+    let text = format!(
+        "the trail of an earlier init is there, and it was for another organisation or binding; go on \
+         with it: sesame init{org} --machine-binding {binding}"
+    );
+    AuditReply::Fault(Fault::new(FaultKind::InvalidInput, text))
 }
 
 fn create(
