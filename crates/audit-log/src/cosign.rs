@@ -1,8 +1,8 @@
 //! What a witness does: it verifies a bundle, and signs its last checkpoint.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tlog::{PublicKeys, Role, SignError, SignedCheckpoint, SigningKeys};
@@ -40,6 +40,9 @@ pub enum CosignError {
     /// Somebody else is at it.
     #[error("another process is writing in {}: cosign an export, and not the trail of a daemon", .0.display())]
     Locked(PathBuf),
+    /// The new head can't be made durable.
+    #[error("what is to be signed could not be remembered, so it was not signed: {0}")]
+    NotRemembered(io::Error),
     /// The signature can't be made.
     #[error("the checkpoint could not be cosigned: {0}")]
     Sign(#[from] SignError),
@@ -66,9 +69,9 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> CosignError {
 /// Verifies the bundle in the directory `path` under the trail's `key`, and adds the signatures of
 /// `witness` to its last checkpoint, of the time `now` (in POSIX seconds).
 ///
-/// `last` is the head that this witness cosigned last, which the trail must continue. The caller
-/// has to remember the one that is returned, before anybody gets the bundle. A second time changes
-/// nothing.
+/// `last` is the head that this witness cosigned last, which the trail must continue. `remember` makes
+/// the new one durable, before there is a signature: what was signed and forgotten could be
+/// contradicted. A second time changes nothing.
 ///
 /// # Errors
 /// [`CosignError`].
@@ -78,6 +81,7 @@ pub fn cosign_bundle(
     last: Option<Head>,
     witness: &SigningKeys,
     now: u64,
+    remember: impl FnOnce(Head) -> io::Result<()>,
 ) -> Result<Head, CosignError> {
     if witness.public().role() != Role::Witness {
         let name = witness.public().name().clone();
@@ -114,12 +118,16 @@ pub fn cosign_bundle(
     if let Some(last) = last.filter(|last| last.size > head.size) {
         return Err(CosignError::RolledBack { sealed: head.size, seen: last.size });
     }
+    remember(head).map_err(CosignError::NotRemembered)?;
     if matches!(signed.cosigned_by(witness.public()), Ok(Some(_))) {
         return Ok(head);
     }
     let mut signed = without(&signed, witness.public());
     witness.cosign(&mut signed, now)?;
-    replace(&trail, &lock, &segment::checkpoint_name(head.size), &signed.to_string())?;
+    let name = segment::checkpoint_name(head.size);
+    let file = trail.join(&name);
+    let mode = fs::symlink_metadata(&file).map_err(at(&file))?.mode() & 0o777;
+    lock.put(&trail, &name, signed.to_string().as_bytes(), mode).map_err(at(&file))?;
     Ok(head)
 }
 
@@ -135,22 +143,4 @@ fn without(signed: &SignedCheckpoint, witness: &PublicKeys) -> SignedCheckpoint 
     }
     // The trail's own signatures are left, so it is a note still.
     SignedCheckpoint::parse(note.as_bytes()).unwrap_or_else(|_| signed.clone())
-}
-
-/// Puts a file in the place of another, so that at any time one of the two is there, whole.
-fn replace(dir: &Path, lock: &LockedDir, name: &str, text: &str) -> Result<(), CosignError> {
-    let (path, scratch) = (dir.join(name), dir.join(segment::SCRATCH));
-    match fs::remove_file(&scratch) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&scratch)(error)),
-        _ => {}
-    }
-    let mode = fs::symlink_metadata(&path).map_err(at(&path))?.mode() & 0o777;
-    let write = || {
-        let mut file: File =
-            OpenOptions::new().write(true).create_new(true).mode(mode).open(&scratch)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(at(&scratch))?;
-    fs::rename(&scratch, &path).and_then(|()| lock.sync()).map_err(at(&path))
 }

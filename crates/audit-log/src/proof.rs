@@ -35,7 +35,7 @@ pub struct Prover {
 pub enum ProveError {
     /// No checkpoint covers the entry.
     #[error(
-        "no checkpoint covers entry {seq}: the last one covers {sealed} entries; seal the trail first"
+        "no checkpoint covers entry {seq}: the last one covers {sealed} entries; `sesame audit seal` makes one"
     )]
     Unsealed {
         /// The entry.

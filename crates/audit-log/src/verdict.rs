@@ -172,7 +172,12 @@ impl fmt::Display for Report {
             Some(sealed) if sealed == self.entries => Ok(()),
             Some(sealed) => {
                 let tail = self.entries - sealed;
-                write!(f, " No checkpoint seals the last {tail} of {} yet.", self.entries)
+                write!(
+                    f,
+                    " No checkpoint covers the last {tail} of {}: whoever has the files could have \
+                     written those.",
+                    self.entries
+                )
             }
             None => Ok(()),
         }

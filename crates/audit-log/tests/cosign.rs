@@ -34,7 +34,7 @@ fn scene(dir: &Path) -> (Writer, PathBuf) {
 }
 
 fn cosign(bundle: &Path, last: Option<Head>) -> Result<Head, CosignError> {
-    cosign_bundle(bundle, keys().public(), last, &ADA, NOW)
+    cosign_bundle(bundle, keys().public(), last, &ADA, NOW, |_| Ok(()))
 }
 
 fn verify(bundle: &Path, witnesses: &[&SigningKeys], required: usize) -> Report {
@@ -60,7 +60,8 @@ fn a_cosigned_bundle_verifies_with_its_witnesses() {
     assert_eq!(verify(&bundle, &[&ADA], 1).verdict, Verdict::Signature);
     assert_eq!(cosign(&bundle, None).unwrap(), writer.head());
     assert_eq!(verify(&bundle, &[&ADA], 1).cosigners, ["example.org/ada"]);
-    let by_ben = cosign_bundle(&bundle, keys().public(), Some(writer.head()), &BEN, NOW + 9);
+    let by_ben =
+        cosign_bundle(&bundle, keys().public(), Some(writer.head()), &BEN, NOW + 9, |_| Ok(()));
     assert_eq!(by_ben.unwrap(), writer.head());
     let report = verify(&bundle, &[&BEN, &ADA], 2);
     assert_eq!((report.verdict, report.sealed), (Verdict::Sound, Some(12)));
@@ -78,7 +79,8 @@ fn cosigning_again_changes_nothing() {
     let (writer, bundle) = scene(dir.path());
     let head = cosign(&bundle, None).unwrap();
     let before = last_checkpoint(&bundle);
-    let again = cosign_bundle(&bundle, keys().public(), Some(head), &ADA, NOW + 1).unwrap();
+    let again =
+        cosign_bundle(&bundle, keys().public(), Some(head), &ADA, NOW + 1, |_| Ok(())).unwrap();
     assert_eq!((again, last_checkpoint(&bundle)), (writer.head(), before));
 }
 
@@ -161,7 +163,7 @@ fn a_witness_signs_nothing_that_is_not_sound() {
         let dir = tempfile::tempdir().unwrap();
         let (_, bundle) = scene(dir.path());
         harm(&bundle);
-        let error = cosign_bundle(&bundle, key.public(), None, &ADA, NOW).unwrap_err();
+        let error = cosign_bundle(&bundle, key.public(), None, &ADA, NOW, |_| Ok(())).unwrap_err();
         format!("{error}\n").replace(&*dir.path().to_string_lossy(), "DIR")
     };
     let forge = |forge: &dyn Fn(&mut Forged), bundle: &Path| {
@@ -190,7 +192,8 @@ fn what_cannot_be_cosigned_says_why() {
     let archive = dir.path().join("bundle.tar");
     export(&writer, &archive);
     let error = |path: &Path, witness: &SigningKeys, now| {
-        let error = cosign_bundle(path, keys().public(), None, witness, now).unwrap_err();
+        let error =
+            cosign_bundle(path, keys().public(), None, witness, now, |_| Ok(())).unwrap_err();
         format!("{error}\n").replace(&*dir.path().to_string_lossy(), "DIR")
     };
     let outcomes = [
@@ -226,4 +229,16 @@ fn a_scratch_file_is_in_nobody_s_way() {
     let before = last_checkpoint(&other);
     assert!(matches!(cosign(&other, None), Err(CosignError::Io { .. })));
     assert_eq!(last_checkpoint(&other), before);
+}
+
+/// What was signed and forgotten could be contradicted.
+#[test]
+fn a_head_that_cannot_be_remembered_is_not_signed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, bundle) = scene(dir.path());
+    let before = last_checkpoint(&bundle);
+    let forget = |_| Err(std::io::ErrorKind::StorageFull.into());
+    let error = cosign_bundle(&bundle, keys().public(), None, &ADA, NOW, forget).unwrap_err();
+    assert!(matches!(error, CosignError::NotRemembered(_)), "{error}");
+    assert_eq!(last_checkpoint(&bundle), before);
 }

@@ -168,8 +168,7 @@ impl Service for AuditService {
 
 impl Lifecycle for AuditService {
     fn start(&self, (): &mut ()) -> Result<(), Fault> {
-        let recorded =
-            self.site.record_change(&self.store, &self.commit).and_then(|()| self.record_start());
+        let recorded = self.site.record_change(&self.commit).and_then(|()| self.record_start());
         match recorded {
             // Before the first `init` there is nothing to record in.
             Ok(()) | Err(Refused::NoTrail) => Ok(()),

@@ -1,17 +1,22 @@
 //! A change of configuration, policy or peers, whoever made it and with what.
 //!
 //! They are files of the host's owner, and come into force when the daemons start. So that is when a
-//! change is recorded, before anything is served under it.
+//! change is recorded, before anything is served under it. What was before, the trail itself says, in
+//! the entry of the last start.
 
-use audit_log::{Draft, Operation, Outcome};
+use std::collections::BTreeMap;
+
+use audit_log::{Draft, Operation, Outcome, Writer, parse_line};
 use daemon_runtime::Startup;
 
 use crate::commit::{Commit, Refused};
-use crate::store::Store;
+
+/// How many entries are looked at in one go.
+const STEP: u64 = 500;
 
 /// What the files say at this start.
 pub struct Site {
-    /// The digest of each, by name.
+    /// The digest of each, by name, as an entry of a start has them.
     digests: Vec<(String, String)>,
     locked: String,
 }
@@ -23,35 +28,49 @@ impl Site {
         Self { digests, locked: startup.locked_settings() }
     }
 
-    fn note(&self) -> String {
-        self.digests.iter().map(|(name, digest)| format!("{name} {digest}\n")).collect()
-    }
-
-    /// Takes this site as the first one that the trail knows.
-    pub fn begin(&self, store: &Store) -> std::io::Result<()> {
-        store.note_site(&self.note())
-    }
-
     /// Records what is not as it was at the last start.
-    pub fn record_change(&self, store: &Store, commit: &Commit) -> Result<(), Refused> {
-        let noted = store.noted_site().unwrap_or_default();
-        if noted == self.note() {
-            return Ok(());
-        }
-        let before = |name: &str| {
-            let mut lines = noted.lines().filter_map(|line| line.split_once(' '));
-            lines.find(|(noted, _)| *noted == name).map_or("unknown", |(_, digest)| digest)
+    pub fn record_change(&self, commit: &Commit) -> Result<(), Refused> {
+        let last = match commit.trail().as_ref() {
+            Some(writer) => last_start(writer).unwrap_or_default(),
+            None => return Err(Refused::NoTrail),
         };
         let mut changed = Vec::new();
         let mut draft = Draft::new(Operation::SiteChange, Outcome::Done);
         for (name, digest) in &self.digests {
-            if before(name) != digest {
+            let before = last.get(name).map_or("unknown", String::as_str);
+            if before != digest {
                 changed.push(name.as_str());
-                draft = draft.detail(format!("{name}_before"), before(name)).detail(name, digest);
+                draft = draft.detail(format!("{name}_before"), before).detail(name, digest);
             }
         }
-        draft = draft.subject(changed.join(" ")).detail("locked", &self.locked);
-        commit.append(draft)?;
-        self.begin(store).map_err(|error| Refused::NotWritten(error.to_string()))
+        if changed.is_empty() {
+            return Ok(());
+        }
+        commit.append(draft.subject(changed.join(" ")).detail("locked", &self.locked)).map(drop)
     }
+}
+
+/// The detail of this daemon's last start, from the end of the trail backwards.
+fn last_start(writer: &Writer) -> Option<BTreeMap<String, String>> {
+    let mut end = writer.size();
+    while end > 0 {
+        let start = end.saturating_sub(STEP);
+        let (mut next, mut found) = (start, None);
+        while next < end {
+            let page = writer.read(next, 1 << 20).ok().filter(|page| !page.is_empty())?;
+            for line in page.split_inclusive(|byte| *byte == b'\n') {
+                next += 1;
+                let entry = parse_line(line).ok()?;
+                let is_ours = entry.subject.as_deref() == Some("daemon-audit");
+                if entry.operation == Operation::DaemonStart && is_ours {
+                    found = Some(entry.detail);
+                }
+            }
+        }
+        if found.is_some() {
+            return found;
+        }
+        end = start;
+    }
+    None
 }

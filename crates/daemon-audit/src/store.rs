@@ -3,8 +3,6 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use audit_log::{Actor, CreateError, Genesis, OpenError, Repair, Writer};
 use site_config::durable::{remove_leftovers, sync_directory, write_atomically};
@@ -40,9 +38,7 @@ impl Store {
         if !self.has_trail() {
             return Ok(None);
         }
-        let opened = Writer::open(&self.trail(), self.segment_bytes);
-        wait_until_alone();
-        opened.map(Some)
+        Writer::open(&self.trail(), self.segment_bytes).map(Some)
     }
 
     /// Whether there is one; where that can't be told, opening it tells why.
@@ -87,20 +83,6 @@ impl Store {
         noted && !self.is_wiped(installation)
     }
 
-    fn site_note(&self) -> PathBuf {
-        self.state.join("site")
-    }
-
-    /// The site of the last start, as it was noted then.
-    pub fn noted_site(&self) -> Option<String> {
-        fs::read_to_string(self.site_note()).ok()
-    }
-
-    /// Notes the site of this start.
-    pub fn note_site(&self, site: &str) -> io::Result<()> {
-        write_atomically(&self.site_note(), site.as_bytes(), 0o600)
-    }
-
     /// Notes that the installation's wipe was authorised.
     pub fn mark_wiped(&self, installation: &str) -> io::Result<()> {
         write_atomically(&self.mark(), installation.as_bytes(), 0o600)
@@ -121,15 +103,5 @@ impl Store {
 
     fn archived(&self, installation: &str) -> PathBuf {
         self.state.join(Path::new(&format!("wiped-{installation}")))
-    }
-}
-
-/// Several threads have verified the trail. They have ended, but the kernel counts them for a moment
-/// longer, and the sandbox, which comes next, closes around a single thread.
-fn wait_until_alone() {
-    let is_alone = || fs::read_dir("/proc/self/task").map_or(true, |threads| threads.count() == 1);
-    let deadline = Instant::now() + Duration::from_secs(1);
-    while !is_alone() && Instant::now() < deadline {
-        thread::sleep(Duration::from_micros(100));
     }
 }

@@ -25,10 +25,11 @@ enum Trouble {
 
 /// A host whose daemon-audit can get into trouble.
 struct Victim {
-    host: Host,
-    trouble: Trouble,
+    // Dropped first: the directory of the host can't go while something is mounted in it.
     small: Option<SmallDisk>,
     failing: Option<FailingDisk>,
+    host: Host,
+    trouble: Trouble,
 }
 
 impl Victim {
@@ -55,7 +56,7 @@ impl Victim {
             Trouble::Full | Trouble::ReadOnly => return None,
         }
         host.start();
-        Some(Self { host, trouble, small, failing })
+        Some(Self { small, failing, host, trouble })
     }
 
     fn begin(&mut self) {

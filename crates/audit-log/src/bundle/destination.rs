@@ -140,6 +140,16 @@ impl Destination {
     }
 }
 
+/// Takes the name of a bundle away from what turned out to be none.
+pub(super) fn retract(path: &Path) {
+    // The error that led here is what matters.
+    if path.is_dir() {
+        let _ = fs::rename(path.join(TRAIL), path.join(PARTIAL));
+    } else {
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// Drops the pages of a file from memory.
 fn forget(file: &File) -> io::Result<()> {
     posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;

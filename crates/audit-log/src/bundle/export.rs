@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::destination::{Destination, Trouble};
+use super::destination::{Destination, Trouble, retract};
 use super::{MANIFEST, PUBLIC_KEY, verify_bundle};
 use crate::hash::Hash;
 use crate::manifest::{Manifest, ManifestFile};
@@ -151,10 +151,16 @@ impl Exporter {
         let head = Some(head.into());
         let expectation = Expectation { head, require_sealed: true, ..Expectation::default() };
         let report = verify_bundle(&self.path, &expectation)?;
-        if report.verdict == Verdict::Sound {
-            Ok(manifest)
-        } else {
-            Err(ExportError::ReadBack(report.into()))
+        match (report.verdict, &report.finding) {
+            (Verdict::Sound, _) => Ok(manifest),
+            (Verdict::Signature | Verdict::Unsealed, Some(finding)) => {
+                retract(&self.path);
+                Err(ExportError::Unsound(finding.clone()))
+            }
+            _ => {
+                retract(&self.path);
+                Err(ExportError::ReadBack(report.into()))
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! Making a trail.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use tlog::SigningKeys;
@@ -98,7 +98,9 @@ impl Writer {
                 return Err(CreateError::NotEmpty(path.to_owned()));
             }
         }
-        let current = write_genesis(path, &dir, &line).map_err(io)?;
+        // Under another name first, so that it is there whole or not at all.
+        let current = dir.put(path, &segment::name(0), &line, 0o600).map_err(io)?;
+        sync_parent(path).map_err(io)?;
         let mut tree = Tree::new();
         tree.push(leaf_hash(&line[..line.len() - 1]));
         let mut writer = Self {
@@ -140,21 +142,4 @@ impl Writer {
 fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// Writes the first segment under another name, so that it is there whole or not at all.
-fn write_genesis(path: &Path, dir: &LockedDir, line: &[u8]) -> io::Result<File> {
-    let scratch = path.join(segment::SCRATCH);
-    match fs::remove_file(&scratch) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file =
-        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&scratch)?;
-    file.write_all(line)?;
-    file.sync_all()?;
-    fs::rename(&scratch, path.join(segment::name(0)))?;
-    dir.sync()?;
-    sync_parent(path)?;
-    Ok(file)
 }

@@ -12,8 +12,9 @@ mod seal;
 mod tests;
 
 use std::cell::Cell;
-use std::fs::{File, TryLockError};
-use std::io;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 pub use append::{AppendError, Appended};
@@ -27,6 +28,7 @@ use tlog::merkle::Tree;
 
 use crate::genesis::Genesis;
 use crate::hash::{Hash, Head};
+use crate::segment;
 use crate::timestamp::Timestamp;
 use read::Cursor;
 
@@ -123,6 +125,32 @@ impl LockedDir {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    /// Puts a file there, so that at any time the old one is whole, or the new one.
+    ///
+    /// `path` is that of the directory, which may have been moved.
+    pub(crate) fn put(
+        &self,
+        path: &Path,
+        name: &str,
+        content: &[u8],
+        mode: u32,
+    ) -> io::Result<File> {
+        let scratch = path.join(segment::SCRATCH);
+        // Whatever a crash left; a link that somebody made would lead elsewhere.
+        match fs::remove_file(&scratch) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(mode);
+        let mut file = options.open(&scratch)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&scratch, path.join(name))?;
+        self.sync()?;
+        Ok(file)
     }
 
     /// Makes the names in it durable.

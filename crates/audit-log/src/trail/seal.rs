@@ -1,8 +1,6 @@
 //! Checkpoints: fixing the trail as it is, under the trail's own key.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 
 use tlog::{Checkpoint, PublicKeys, SignError, SigningKeys};
 
@@ -122,13 +120,7 @@ impl Writer {
     }
 
     fn store(&self, size: u64, note: &[u8]) -> io::Result<()> {
-        let scratch = self.path.join(segment::SCRATCH);
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&scratch)?;
-        file.write_all(note)?;
-        file.sync_all()?;
-        fs::rename(&scratch, self.path.join(segment::checkpoint_name(size)))?;
-        self.dir.sync()
+        let name = segment::checkpoint_name(size);
+        self.dir.put(&self.path, &name, note, 0o600).map(drop)
     }
 }

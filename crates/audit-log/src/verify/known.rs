@@ -65,12 +65,16 @@ impl Verifier {
     /// The chain is sound up to here, and not the one that there was from entry `first` on.
     fn contradicted(&mut self, who: &str, first: u64) {
         let last = self.chain.size() - 1;
-        let reason = if first == last {
+        let reason = if first > last {
+            format!(
+                "The trail is as it was expected, and {who} is over another one: its key has signed both"
+            )
+        } else if first == last {
             format!("Entry {first} is not the one that {who} was made over")
         } else {
             format!("One of the entries {first} to {last} is not the one that {who} was made over")
         };
-        self.fail(Verdict::Rewritten, Some(first), reason);
+        self.fail(Verdict::Rewritten, (first <= last).then_some(first), reason);
     }
 
     /// What is missing or too much, now that there are no more lines.

@@ -90,7 +90,7 @@ pub(crate) fn verify_source(
 }
 
 /// How many threads to read with.
-pub(crate) fn threads() -> usize {
+fn threads() -> usize {
     available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_THREADS)
 }
 

@@ -11,8 +11,8 @@ use crate::segment::checkpoint_name;
 use crate::source::Source;
 use crate::verdict::Verdict;
 
-/// The longest checkpoint that is read, in bytes: some fifty cosigners.
-pub(crate) const MAX_CHECKPOINT: u64 = 256 << 10;
+/// The longest checkpoint that is read, in bytes.
+pub(crate) const MAX_CHECKPOINT: u64 = tlog::note::MAX_NOTE as u64;
 
 /// The checkpoints that there are, and how far they have been looked at.
 #[derive(Debug)]

@@ -19,19 +19,27 @@ pub fn handle(service: &AuditService, peer: &Peer, record: Record) -> AuditReply
         return AuditReply::Fault(Fault::new(FaultKind::InvalidInput, text));
     }
     let milestone = Milestone::of(&record);
-    let is_lock = record.operation == Operation::Lock;
+    let seal = seal_after(&record);
     match service.append(record.into_draft(peer.recorded().into_actor())) {
         Ok(appended) => match milestone.and_then(|milestone| milestone.note(service)) {
             Some(fault) => AuditReply::Fault(fault),
             None => {
-                // People lock when they leave: from now on the past is fixed.
-                if is_lock {
-                    service.seal("lock");
+                if let Some(reason) = seal {
+                    service.seal(reason);
                 }
                 AuditReply::Appended { sequence: appended.seq }
             }
         },
         Err(refused) => AuditReply::Fault(unavailable(refused)),
+    }
+}
+
+/// After what the past is fixed at once, and the word for it: people lock when they leave.
+fn seal_after(record: &Record) -> Option<&'static str> {
+    match (record.operation, record.outcome) {
+        (Operation::Lock, _) => Some("lock"),
+        (Operation::Wipe, Outcome::Done) => Some("wipe"),
+        _ => None,
     }
 }
 

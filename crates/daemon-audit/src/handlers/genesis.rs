@@ -50,9 +50,6 @@ pub fn handle(
         Err(error) => return failed(error),
     }
     drop(sealing);
-    if let Err(error) = service.site.begin(&service.store) {
-        log::warning(format_args!("the site of this start could not be noted: {error}"));
-    }
     if let Err(error) = service.record_start() {
         log::warning(format_args!("the start of daemon-audit could not be recorded: {error:?}"));
     }

@@ -26,10 +26,12 @@ pub fn run(
         None => origin_of(directory)?,
     };
     let memory = witness.memory(&origin)?;
+    // A name that a stranger chose, on the terminal of somebody who decides whom to trust.
+    let shown = audit_log::printable(origin.as_str());
     let key = match (&memory, given) {
         (Some(memory), Some(given)) if memory.key != given => {
             let text = format!(
-                "this is not the key that you gave for {origin} the first time; nothing was signed. \
+                "this is not the key that you gave for {shown} the first time; nothing was signed. \
                  Leave --key out: a rotated key is followed from the old one"
             );
             return Err(Failure::new(Code::SIGNATURE, text));
@@ -38,7 +40,7 @@ pub fn run(
         (None, Some(given)) => given,
         (None, None) => {
             let text = format!(
-                "you have not seen the trail {origin} before; give its public key with --key FILE, \
+                "you have not seen the trail {shown} before; give its public key with --key FILE, \
                  from somebody whom you trust"
             );
             return Err(Failure::new(Code::USAGE, text));
@@ -49,12 +51,11 @@ pub fn run(
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     // What was signed and forgotten could be contradicted: remember first.
     let remember = |head| witness.remember(&Memory { key: key.clone(), head });
-    let at = cosign_bundle(directory, &key, last, &witness.keys, now).map_err(failure)?;
-    remember(at).map_err(|error| Failure::new(Code::STORAGE, error.to_string()))?;
+    let at = cosign_bundle(directory, &key, last, &witness.keys, now, remember).map_err(failure)?;
     let words = head::words(at)?;
     let name = witness.keys.public().name();
     let text = format!(
-        "Cosigned by {name}: {origin} with {} entries.\nIts head is now what you remember:\n{}\n",
+        "Cosigned by {name}: {shown} with {} entries.\nIts head is now what you remember:\n{}\n",
         at.size,
         head::wrap(&words)
     );
@@ -87,7 +88,7 @@ fn failure(error: CosignError) -> Failure {
         CosignError::Archive(_) => Code::USAGE,
         CosignError::Locked(_) => Code::BUSY,
         CosignError::Sign(_) => Code::FAILED,
-        CosignError::Io { .. } => Code::STORAGE,
+        CosignError::Io { .. } | CosignError::NotRemembered(_) => Code::STORAGE,
     };
     Failure::new(code, error.to_string())
 }

@@ -5,13 +5,11 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use audit_log::{Expectation, ExpectedHead, Head};
+use tlog::keys::MAX_KEY_FILE;
 use tlog::{PublicKeys, Role};
 
 use crate::cli::{Pin, Witnesses};
 use crate::exit::{Code, Failure};
-
-/// The longest key file that is read, in bytes.
-const MAX_KEY_FILE: u64 = 16 << 10;
 
 /// The keys that an expectation is about.
 pub fn expectation(pin: &Pin) -> Result<Expectation, Failure> {
@@ -23,10 +21,9 @@ pub fn expectation(pin: &Pin) -> Result<Expectation, Failure> {
 /// The witnesses, and how many of them must have cosigned.
 pub fn witnesses(arguments: &Witnesses) -> Result<(Vec<PublicKeys>, usize), Failure> {
     let keys = arguments.files.iter().map(|path| public_key(path, Role::Witness));
-    let mut keys: Vec<PublicKeys> = keys.collect::<Result<_, _>>()?;
+    let keys: Vec<PublicKeys> = keys.collect::<Result<_, _>>()?;
     let given = keys.len();
-    keys.dedup_by(|one, other| one == other);
-    if keys.iter().enumerate().any(|(n, key)| keys[..n].contains(key)) || keys.len() < given {
+    if keys.iter().enumerate().any(|(n, key)| keys[..n].contains(key)) {
         let text = "a witness is given twice, and counts once: leave out one of them";
         return Err(Failure::new(Code::USAGE, text));
     }
@@ -44,7 +41,7 @@ pub fn public_key(path: &Path, role: Role) -> Result<PublicKeys, Failure> {
     let shown = path.display();
     let read = |path: &Path| -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(path)?.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes)?;
+        File::open(path)?.take(MAX_KEY_FILE as u64 + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     let bytes = read(path)
@@ -70,15 +67,23 @@ pub fn head(given: &[String]) -> Result<Option<ExpectedHead>, Failure> {
         [dash] if dash == "-" => ask()?,
         given => given.join(" "),
     };
-    if let Ok(head) = text.trim().parse::<Head>() {
-        return Ok(Some(head.into()));
-    }
-    match paper::parse_head_words(&text) {
-        Ok((size, prefix)) => Ok(Some(ExpectedHead::from_prefix(size, prefix))),
-        Err(error) => {
-            let text = format!("the expected head: {error}; nothing was verified");
-            Err(Failure::new(Code::USAGE, text))
-        }
+    let refused = |reason: &str| {
+        let text = format!("the expected head: {reason}; nothing was verified");
+        Failure::new(Code::USAGE, text)
+    };
+    let head = if text.contains(':') {
+        text.trim().parse::<Head>().map(ExpectedHead::from).map_err(|error| error.to_string())
+    } else {
+        let words = paper::parse_head_words(&text);
+        words
+            .map(|(size, prefix)| ExpectedHead::from_prefix(size, prefix))
+            .map_err(|error| format!("{error} (or give SIZE:ROOT)"))
+    };
+    match head {
+        // Of nothing, every trail is a continuation.
+        Ok(head) if head.size == 0 => Err(refused("it is of a trail without entries")),
+        Ok(head) => Ok(Some(head)),
+        Err(reason) => Err(refused(&reason)),
     }
 }
 

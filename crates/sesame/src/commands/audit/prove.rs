@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use audit_log::{ProveError, Prover, prove_offline};
+use ipc::audit::{AuditReply, AuditRequest};
 use serde_json::json;
 use site_config::durable::create_new_atomically;
 use tlog::{SignedCheckpoint, TlogProof};
@@ -44,6 +45,14 @@ pub fn run(
 /// From the trail of this installation, under its newest checkpoint.
 fn live(context: &Context, seq: u64) -> Result<TlogProof, Failure> {
     let mut client = context.audit()?;
+    let entries = client.call(&AuditRequest::Status, |reply| match reply {
+        AuditReply::Status(status) => Some(status.map_or(0, |status| status.size)),
+        _ => None,
+    })?;
+    if seq >= entries {
+        let text = format!("there is no entry {seq}: the trail has {entries}, from 0 on");
+        return Err(Failure::new(Code::NOT_FOUND, text));
+    }
     let mut newest = None;
     client.checkpoints(u64::MAX, |size, note| {
         newest = Some((size, note.to_vec()));
@@ -74,9 +83,5 @@ fn failure(error: ProveError) -> Failure {
         ProveError::Damaged(report) => report.verdict.into(),
         ProveError::Unreadable(_) => Code::FAILED,
     };
-    let next = match &error {
-        ProveError::Unsealed { .. } => ": `sesame audit seal`",
-        _ => "",
-    };
-    Failure::new(code, format!("{error}{next}"))
+    Failure::new(code, error.to_string())
 }

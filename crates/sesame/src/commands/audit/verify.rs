@@ -92,16 +92,25 @@ fn text(report: &Report, expectation: &Expectation) -> Result<String, Failure> {
     let mut text = format!("{report}\n");
     let (Verdict::Sound, Some(at)) = (report.verdict, report.head) else { return Ok(text) };
     if report.key_was_given {
-        text.push_str("It is signed by the key that you gave.\n");
+        let signed = match report.sealed {
+            Some(sealed) if sealed < report.entries => {
+                format!("The first {sealed} of {} entries are", report.entries)
+            }
+            _ => "All of it is".to_owned(),
+        };
+        text.push_str(&format!("{signed} signed by the key that you gave.\n"));
     }
     if let Some(head) = &expectation.head {
         text.push_str(&format!("It has the head of {} entries that you gave.\n", head.size));
     }
     if !report.cosigners.is_empty() {
-        text.push_str(&format!("Cosigned by {}.\n", report.cosigners.join(", ")));
+        let sealed = report.sealed.unwrap_or(0);
+        let names = report.cosigners.join(", ");
+        text.push_str(&format!("The first {sealed} entries are cosigned by {names}.\n"));
     }
     text.push_str(&format!("{at}\n{}\n", head::wrap(&head::words(at)?)));
-    if expectation.key.is_none() && expectation.head.is_none() {
+    let is_vouched_for = expectation.key.is_some() || !expectation.witnesses.is_empty();
+    if !is_vouched_for && expectation.head.is_none() {
         text.push_str(
             "Somebody who could write all of it would pass too: compare these words with those on \
              paper,\nor give the key (--key FILE).\n",

@@ -28,20 +28,7 @@ pub fn run(dir: Option<PathBuf>, output: &Output, name: &str) -> Result<(), Fail
     let context = Context::load(dir)?;
     let directory = directory(&context)?;
     make_directory(&directory)?;
-    let public = directory.join("public-key.txt");
-    if !public.exists() {
-        let keys = SigningKeys::generate(name.clone(), Role::Witness)
-            .map_err(|error| Failure::new(Code::FAILED, error.to_string()))?;
-        let seeds =
-            Secret::<KEY_BYTES>::try_from_fn(|seeds| keys.write_to(&mut seeds.as_mut_slice()));
-        let key = directory.join("key");
-        // The public half last: without it the key was never used, and is made anew.
-        let written =
-            seeds.and_then(|seeds| write_atomically(&key, seeds.expose(), 0o600)).and_then(|()| {
-                create_new_atomically(&public, keys.public().to_string().as_bytes(), 0o644)
-            });
-        written.map_err(storage(&directory))?;
-    }
+    make(&directory, &name).map_err(storage(&directory))?;
     let witness = Witness::open(&context)?;
     let keys = witness.keys.public();
     if keys.name() != &name {
@@ -50,6 +37,26 @@ pub fn run(dir: Option<PathBuf>, output: &Output, name: &str) -> Result<(), Fail
     }
     let json = json!({ "name": keys.name().to_string(), "public_key": keys.to_string() });
     output.result(&keys.to_string(), json)
+}
+
+/// Makes what is missing of the key. One that is there is never replaced: somebody may count on it.
+fn make(directory: &Path, name: &KeyName) -> io::Result<()> {
+    let (key, public) = (directory.join("key"), directory.join("public-key.txt"));
+    let keys = match SigningKeys::load(&key, name.clone(), Role::Witness) {
+        Ok(keys) => keys,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let keys = SigningKeys::generate(name.clone(), Role::Witness)?;
+            let seeds =
+                Secret::<KEY_BYTES>::try_from_fn(|seeds| keys.write_to(&mut seeds.as_mut_slice()));
+            create_new_atomically(&key, seeds?.expose(), 0o600)?;
+            keys
+        }
+        Err(error) => return Err(error),
+    };
+    match create_new_atomically(&public, keys.public().to_string().as_bytes(), 0o644) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        written => written,
+    }
 }
 
 /// A witness at work; there is one at a time.
