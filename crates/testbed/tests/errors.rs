@@ -95,7 +95,7 @@ fn every_error_has_its_code_and_a_sentence_with_the_next_step() {
     errors.case(&host, 2, || host.sesame(["audit", "verify", "--key"]).args([&keys[1]]));
     errors.case(&host, 2, || host.sesame(["audit", "verify", "--key", "/proc/version"]));
     errors.case(&host, 17, || host.sesame(["audit", "verify", "--witness"]).args([&keys[1]]));
-    errors.case(&host, 19, || host.sesame(["audit", "prove", "9999"]));
+    errors.case(&host, 8, || host.sesame(["audit", "prove", "9999"]));
     errors.case(&host, 9, || host.sesame(["audit", "export", "/proc"]));
     errors.case(&host, 25, || host.sesame(["audit", "export", "/proc/none"]));
     errors.case(&host, 18, || {

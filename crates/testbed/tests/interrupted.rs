@@ -187,6 +187,44 @@ fn a_second_init_on_a_locked_vault_changes_no_byte() {
     assert_eq!(host.sesame(["secret", "get", "a"]).succeed(), "value");
 }
 
+/// The trail says for whom it was begun, and so does the installation then.
+#[test]
+fn an_interrupted_init_goes_on_only_as_what_it_began_as() {
+    let mut host = Host::started();
+    let init = |host: &Host, more: &[&str]| {
+        let args = [&["init", "--password-stdin"], more].concat();
+        host.sesame(args).stdin(PASSWORD).run()
+    };
+    assert_eq!(init(&host, &["--org", "example.org", "--machine-binding", "none"]).code, 0);
+    // What a crash right after the genesis leaves of it.
+    host.stop();
+    fs::remove_dir_all(host.layout.secrets_state().join("installation")).unwrap();
+    fs::remove_file(host.layout.audit_state().join("initialised")).unwrap();
+    host.start();
+    for other in [&["--machine-binding", "none"][..], &["--org", "example.org"]] {
+        let refused = init(&host, other);
+        assert_eq!(refused.code, 24, "{}", refused.error());
+        let next = "sesame init --org example.org --machine-binding none";
+        assert!(refused.error().contains(next), "{}", refused.error());
+    }
+    assert_eq!(init(&host, &["--org", "example.org", "--machine-binding", "none"]).code, 0);
+}
+
+/// Its key must not be overwritten.
+#[test]
+fn a_trail_that_is_not_open_is_not_begun_again() {
+    let mut host = Host::started();
+    let trail = host.layout.audit_state().join("trail");
+    fs::create_dir(&trail).unwrap();
+    fs::write(trail.join("x"), "x").unwrap();
+    let said = host.sesame(["init", "--password-stdin"]).stdin(PASSWORD).fail(22);
+    assert!(said.contains("restart daemon-audit"), "{said}");
+    assert!(!host.layout.audit_state().join("signing.key").exists());
+    fs::remove_dir_all(&trail).unwrap();
+    host.init();
+    host.stop();
+}
+
 #[test]
 fn a_wipe_of_another_installation_touches_nothing() {
     let host = Host::unlocked();

@@ -299,6 +299,36 @@ fn a_locked_segment_size_cuts_the_trail() {
     host.sesame(["audit", "verify"]).succeed();
 }
 
+/// Whoever edits the files, the entry comes before anything is served under them, and what was before
+/// is taken from the trail.
+#[test]
+fn a_change_of_the_site_is_an_entry_of_its_own() {
+    let mut host = Host::initialised();
+    let changes = |host: &Host| host.entries_of(Operation::SiteChange, Outcome::Done);
+    let restart = |host: &mut Host| {
+        host.stop();
+        host.start();
+    };
+    restart(&mut host);
+    assert_eq!(changes(&host), [], "nothing changed");
+    fs::write(host.layout.policy_file(), policy(&[("crypto.kdf", "\"argon2id\"")]))
+        .expect("policy");
+    restart(&mut host);
+    let [change] = &changes(&host)[..] else { panic!("one change") };
+    assert_eq!(change.subject.as_deref(), Some("policy"));
+    assert_eq!(change.detail["policy_before"], "none");
+    assert_eq!(change.detail["locked"], "crypto.kdf=\"argon2id\"");
+    let start = host.entries_of(Operation::DaemonStart, Outcome::Done);
+    let start = start.iter().find(|entry| entry.seq > change.seq).expect("a start after it");
+    assert_eq!(start.detail["policy"], change.detail["policy"]);
+    // The config as well; and nothing beside the trail can make it forget.
+    fs::write(host.layout.config_file(), "#").expect("config.toml");
+    restart(&mut host);
+    restart(&mut host);
+    let subjects: Vec<_> = changes(&host).into_iter().map(|entry| entry.subject).collect();
+    assert_eq!(subjects, [Some("policy".to_owned()), Some("config".to_owned())]);
+}
+
 #[test]
 fn the_trail_tells_which_policy_and_configuration_a_daemon_started_with() {
     let mut host = Host::initialised();

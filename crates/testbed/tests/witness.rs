@@ -205,3 +205,18 @@ fn what_can_not_be_cosigned_is_left_as_it_is() {
     assert_code(&alice.cosign(&stick.path("nothing"), Some(&key)), 16);
     assert!(testbed::snapshot(&bundle) == before, "a file was changed");
 }
+
+/// Somebody may count on the key: it is never made anew.
+#[test]
+fn a_lost_public_half_is_written_again_and_the_key_stays() {
+    let (_host, stick, _key, [alice, _]) = host();
+    let state = alice.machine.layout.operator_state().unwrap().join("witness");
+    let before = fs::read(state.join("key")).unwrap();
+    fs::remove_file(state.join("public-key.txt")).unwrap();
+    let shown = alice.machine.sesame(["audit", "witness", alice.name]).succeed();
+    assert_eq!(shown, fs::read_to_string(stick.path("example.org-alice")).unwrap());
+    assert_eq!(fs::read(state.join("key")).unwrap(), before);
+    let other = alice.machine.sesame(["audit", "witness", "example.org/eve"]).run();
+    assert_code(&other, 9);
+    assert_eq!(fs::read(state.join("key")).unwrap(), before);
+}

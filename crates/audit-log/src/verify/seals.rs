@@ -142,7 +142,9 @@ impl Seals {
                 format!("It is over {} entries, and its name says {size}", checkpoint.size);
             return Err(bad(Verdict::Malformed, reason));
         }
-        let signature = |error: SignatureError| bad(Verdict::Signature, error.to_string());
+        let signature = |error: SignatureError| {
+            bad(Verdict::Signature, format!("It is not signed as it must be: {error}"))
+        };
         signed.verify(keys).map_err(signature)?;
         if Hash(checkpoint.root) != head.root {
             return Err(Fault::Contradiction { size });

@@ -46,7 +46,8 @@ pub fn line(entry: &Entry) -> String {
     }
     // A posture has its own command; everything else is short.
     if entry.operation != audit_log::Operation::DaemonStart {
-        for (key, value) in &entry.detail {
+        // The keys of a genesis or rotation have a command too, and begin alike.
+        for (key, value) in entry.detail.iter().filter(|(key, _)| !key.starts_with("key_")) {
             line.push_str(&format!("  {}={}", printable(key), shorten(&printable(value))));
         }
     }
