@@ -10,6 +10,7 @@ use audit_log::{
     Actor, Draft, Entry, Expectation, Genesis, HashAlgorithm, Operation, Outcome, Verdict, Writer,
     origin, parse_line, prove_offline, verify,
 };
+use daemon_audit::commit::Commit;
 use ipc::audit::{AuditReply, AuditRequest, Record};
 use ipc::client::Expected;
 use ipc::{Client, Identity, Suite, codec};
@@ -27,20 +28,35 @@ const ENTRIES: u64 = 1_000_000;
 /// Entries of a batch and of a checkpoint.
 const BATCH: u64 = 1000;
 
-/// Durable entries, as daemon-secrets asks for them, by one writer and by many at once.
+const WRITERS: usize = 32;
+
+/// Durable entries by one writer and by many at once: in the process of daemon-audit, which is what
+/// its group commit does, and over the socket, as daemon-secrets asks for them.
 pub fn append(host: &Host, table: &mut Table) {
-    const WRITERS: usize = 32;
     let bare = append_and_sync(host.dir()).as_secs_f64();
-    let (one, many) = (rate(host, 1, 2000), rate(host, WRITERS, 500));
+    let directory = tempfile::tempdir_in(host.dir()).expect("a directory");
+    let keys = keys();
+    let path = directory.path().join("trail");
+    let genesis = genesis(HashAlgorithm::Blake3, &keys);
+    let writer = Writer::create(&path, &genesis, None, 4 << 20, &keys).expect("a trail");
+    let commit = Commit::new(Some(writer));
+    let (one, many) = (rate(1, 2000, || &commit), rate(WRITERS, 1000, || &commit));
+    compare("durable entries", bare, one, many, table);
+    let connect = || as_daemon_secrets(host);
+    let (one, many) = (rate(1, 2000, connect), rate(WRITERS, 500, connect));
+    compare("durable entries, over the socket", bare, one, many, table);
+}
+
+fn compare(what: &str, bare: f64, one: f64, many: f64, table: &mut Table) {
     table.at_least(
-        "durable entries, 1 writer",
+        &format!("{what}, 1 writer"),
         bare * one,
         0.7,
         "times",
         &format!("{one:.0} per s against {:.0} bare appends with fdatasync", 1.0 / bare),
     );
     table.at_least(
-        "durable entries, 32 writers",
+        &format!("{what}, 32 writers"),
         many / one,
         12.0,
         "times",
@@ -48,17 +64,41 @@ pub fn append(host: &Host, table: &mut Table) {
     );
 }
 
-/// Entries a second of so many writers, each on a connection of its own.
-fn rate(host: &Host, writers: usize, rounds: usize) -> f64 {
+/// Somebody who makes entries.
+trait Recorder: Send {
+    fn record(&mut self, round: usize);
+}
+
+impl Recorder for &Commit {
+    fn record(&mut self, round: usize) {
+        let draft = Draft::new(Operation::SecretGet, Outcome::Authorised)
+            .profile("default")
+            .subject(format!("bench/{round}"));
+        self.append(draft).expect("room");
+    }
+}
+
+impl Recorder for Client {
+    fn record(&mut self, round: usize) {
+        let mut record = Record::new(Operation::SecretGet, Outcome::Authorised);
+        record.profile = Some("default".to_owned());
+        record.subject = Some(format!("bench/{round}"));
+        let reply = self.call(&AuditRequest::Append(record)).expect("a reply");
+        assert!(matches!(codec::decode(reply.expose()), Ok(AuditReply::Appended { .. })));
+    }
+}
+
+/// Entries a second of so many writers.
+fn rate<R: Recorder>(writers: usize, rounds: usize, new: impl Fn() -> R) -> f64 {
     let barrier = Barrier::new(writers + 1);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..writers)
             .map(|_| {
-                let mut client = as_daemon_secrets(host);
+                let mut recorder = new();
                 let barrier = &barrier;
                 scope.spawn(move || {
                     barrier.wait();
-                    (0..rounds).for_each(|round| record(&mut client, round));
+                    (0..rounds).for_each(|round| recorder.record(round));
                 })
             })
             .collect();
@@ -82,14 +122,6 @@ fn as_daemon_secrets(host: &Host) -> Client {
         .expect("welcome")
 }
 
-fn record(client: &mut Client, round: usize) {
-    let mut record = Record::new(Operation::SecretGet, Outcome::Authorised);
-    record.profile = Some("default".to_owned());
-    record.subject = Some(format!("bench/{round}"));
-    let reply = client.call(&AuditRequest::Append(record)).expect("a reply");
-    assert!(matches!(codec::decode(reply.expose()), Ok(AuditReply::Appended { .. })));
-}
-
 /// A million entries of 300 bytes: verified, against parsing and hashing the same bytes.
 ///
 /// Before anything else is measured: the peak memory of a child begins with what we had when we
@@ -107,17 +139,26 @@ pub fn verify_all(table: &mut Table) {
     prove(&trails[0].1, &keys, table);
 }
 
-fn make(trail: &Path, hash: HashAlgorithm) -> SigningKeys {
-    let installation = "00000000-0000-4000-8000-000000000000";
-    let name = origin(installation).parse().expect("a name");
-    let keys = SigningKeys::generate(name, Role::Log).expect("random bytes");
-    let genesis = Genesis {
+const INSTALLATION: &str = "00000000-0000-4000-8000-000000000000";
+
+fn keys() -> SigningKeys {
+    let name = origin(INSTALLATION).parse().expect("a name");
+    SigningKeys::generate(name, Role::Log).expect("random bytes")
+}
+
+fn genesis(hash: HashAlgorithm, keys: &SigningKeys) -> Genesis {
+    Genesis {
         hash,
-        installation: installation.to_owned(),
+        installation: INSTALLATION.to_owned(),
         org: None,
         machine_binding: None,
         keys: keys.public().clone(),
-    };
+    }
+}
+
+fn make(trail: &Path, hash: HashAlgorithm) -> SigningKeys {
+    let keys = keys();
+    let genesis = genesis(hash, &keys);
     let mut writer = Writer::create(trail, &genesis, None, 4 << 20, &keys).expect("a trail");
     let actor = Actor::new(1000, 4242).with_name("alice");
     while writer.size() < ENTRIES {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use audit_log::{AppendError, Appended, Draft, Writer};
 
@@ -21,6 +22,8 @@ pub enum Refused {
 pub struct Commit {
     trail: Mutex<Option<Writer>>,
     gathering: Mutex<Gathering>,
+    /// As many have joined as the leader waits for.
+    gathered: Condvar,
     /// The entries that no checkpoint covers, for whoever can't wait for the trail to ask.
     unsealed: AtomicU64,
 }
@@ -30,7 +33,14 @@ pub struct Commit {
 struct Gathering {
     drafts: Vec<Draft>,
     batch: Arc<Batch>,
+    /// How many the last batch had: so many are likely to come back.
+    expected: usize,
+    /// How long they are worth waiting for.
+    patience: Duration,
 }
+
+/// The longest wait for company.
+const MOST_PATIENCE: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 struct Batch {
@@ -66,26 +76,51 @@ impl Commit {
     /// Returns once the entry is durable.
     ///
     /// Whoever opens a batch leads it: it waits for the trail, and all that joined meanwhile go to
-    /// disk with it, in the order in which they came.
+    /// disk with it, in the order in which they came. When several did so last time, it waits a
+    /// little for them: they were told at once, and the first of them alone would take the disk for a
+    /// whole sync.
     pub fn append(&self, draft: Draft) -> Result<Appended, Refused> {
         let (batch, index) = {
             let mut gathering = lock(&self.gathering);
             gathering.drafts.push(draft);
+            if gathering.drafts.len() == gathering.expected {
+                self.gathered.notify_one();
+            }
             (Arc::clone(&gathering.batch), gathering.drafts.len() - 1)
         };
         if index > 0 {
             return batch.wait(index);
         }
         let mut trail = self.trail();
-        let Gathering { drafts, batch } = std::mem::take(&mut *lock(&self.gathering));
+        let (drafts, batch) = self.gather();
+        let start = Instant::now();
         let result = match trail.as_mut() {
             Some(writer) => writer.append(&drafts).map_err(|error| refused(&error)),
             None => Err(Refused::NoTrail),
         };
         self.note(trail.as_ref());
+        let mut gathering = lock(&self.gathering);
+        gathering.expected = drafts.len();
+        gathering.patience = MOST_PATIENCE.min(start.elapsed() / 2);
+        drop(gathering);
         drop(trail);
         batch.publish(result);
         batch.wait(0)
+    }
+
+    /// Closes the batch.
+    fn gather(&self) -> (Vec<Draft>, Arc<Batch>) {
+        let mut gathering = lock(&self.gathering);
+        let deadline = Instant::now() + gathering.patience;
+        while gathering.drafts.len() < gathering.expected {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.gathered.wait_timeout(gathering, left);
+            gathering = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        (std::mem::take(&mut gathering.drafts), std::mem::take(&mut gathering.batch))
     }
 }
 

@@ -1,33 +1,12 @@
-//! daemon-audit: the only writer of the audit trail.
-//!
-//! It owns the trail's directory, answers a handful of requests ([`handlers`]), puts the entries of
-//! all who wait on disk with one `fdatasync` ([`commit`]), and seals them with signed checkpoints
-//! ([`sealer`]).
+//! daemon-audit as a process; all of it is in the library.
 
 #![forbid(unsafe_code)]
 
-mod commit;
-mod handlers;
-mod sealer;
-mod service;
-mod signing_key;
-mod site;
-mod store;
-
 use std::process::ExitCode;
-
-use daemon_runtime::Description;
-use site_config::Daemon;
-
-use crate::service::AuditService;
 
 #[global_allocator]
 static ALLOCATOR: secret_memory::WipingAllocator = secret_memory::WipingAllocator;
 
-/// One thread for each entry that can wait for the same `fdatasync`.
-const WORKERS: usize = 40;
-
 fn main() -> ExitCode {
-    let description = Description { daemon: Daemon::Audit, workers: WORKERS, working_memory: 0 };
-    daemon_runtime::run(&description, AuditService::open)
+    daemon_audit::run()
 }
