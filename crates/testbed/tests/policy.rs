@@ -299,16 +299,17 @@ fn a_locked_segment_size_cuts_the_trail() {
     host.sesame(["audit", "verify"]).succeed();
 }
 
+fn restart(host: &mut Host) {
+    host.stop();
+    host.start();
+}
+
 /// Whoever edits the files, the entry comes before anything is served under them, and what was before
 /// is taken from the trail.
 #[test]
 fn a_change_of_the_site_is_an_entry_of_its_own() {
     let mut host = Host::initialised();
     let changes = |host: &Host| host.entries_of(Operation::SiteChange, Outcome::Done);
-    let restart = |host: &mut Host| {
-        host.stop();
-        host.start();
-    };
     restart(&mut host);
     assert_eq!(changes(&host), [], "nothing changed");
     fs::write(host.layout.policy_file(), policy(&[("crypto.kdf", "\"argon2id\"")]))
@@ -340,10 +341,6 @@ fn the_trail_tells_which_policy_and_configuration_a_daemon_started_with() {
             let detail = &start.expect("a start").detail;
             (detail["config"].clone(), detail["policy"].clone())
         })
-    };
-    let restart = |host: &mut Host| {
-        host.stop();
-        host.start();
     };
     let first = digests(&host);
     assert!(first.iter().all(|(config, policy)| config.len() == 64 && policy == "none"));
