@@ -107,16 +107,13 @@ fn the_checkpoint_of_a_rotation_can_be_owed() {
     drop(writer);
     take_away(&trail, 5);
     let mut writer = open(&trail);
-    assert_eq!(
-        (writer.public_keys(), writer.next_public_keys()),
-        (keys().public(), Some(NEW.public()))
-    );
+    assert_eq!(writer.public_keys(), keys().public());
     // The new key counts only once the old one has signed for it.
     assert!(matches!(writer.settle(&NEW), Err(SealError::OtherKey)));
     assert!(matches!(writer.seal(seal(), &NEW), Err(SealError::OtherKey)));
     drop(writer);
     let mut writer = settles(&trail, 5);
-    assert_eq!((writer.public_keys(), writer.next_public_keys()), (NEW.public(), None));
+    assert_eq!(writer.public_keys(), NEW.public());
     writer.seal(seal(), &NEW).unwrap();
     assert_eq!(check(&trail).keys.as_ref(), Some(NEW.public()));
 }

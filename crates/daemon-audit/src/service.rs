@@ -224,8 +224,8 @@ pub fn unavailable(refused: Refused) -> Fault {
         Refused::Unfinished(reason) => Fault::new(
             FaultKind::Storage,
             format!(
-                "it is in the trail, and its checkpoint could not be made: {reason}; daemon-audit tries \
-                 again every second, so don't repeat this"
+                "the trail announces a checkpoint that could not be made: {reason}; daemon-audit tries \
+                 again every second; look at `sesame audit tail` before you repeat this"
             ),
         ),
     }

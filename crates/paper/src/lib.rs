@@ -12,4 +12,4 @@ pub mod words;
 
 pub use head::{TooLarge, head_words, parse_head_words};
 pub use qr::{QrText, TooLong, qr};
-pub use words::{WordsError, decode, decode_into, encode, encode_with, format_lines, word_count};
+pub use words::{WordsError, decode, decode_into, encode, encode_with, word_count};

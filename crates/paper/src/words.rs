@@ -250,23 +250,6 @@ fn distance(read: &str, word: &str) -> usize {
     row[word.len()]
 }
 
-/// The words with their numbers, in columns and with so many on a line (at least one).
-///
-/// Five of up to 99 words on a line take 68 columns at most. Each line ends with a newline.
-/// [`decode`] reads it.
-#[must_use]
-pub fn format_lines(words: &[&str], per_line: usize) -> String {
-    let digits = words.len().to_string().len();
-    let mut text = String::new();
-    for (n, line) in words.chunks(per_line.max(1)).enumerate() {
-        let first = n * per_line.max(1) + 1;
-        let cells = (first..).zip(line).map(|(n, word)| format!("{n:digits$}. {word:<8}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Words, through the public functions.
 
-use paper::{WordsError, decode, decode_into, encode, encode_with, format_lines, word_count};
+use paper::{WordsError, decode, decode_into, encode, encode_with, word_count};
 use proptest::prelude::*;
 
 const DOMAIN: &str = "test";
@@ -161,29 +161,21 @@ fn word(bits: u16) -> &'static str {
     encode(DOMAIN, &(bits << 5).to_be_bytes())[0]
 }
 
-#[test]
-fn lines_are_in_columns() {
-    let words = encode(DOMAIN, VECTORS[2].0);
-    insta::assert_snapshot!(format_lines(&words, 5));
-    assert_eq!(format_lines(&words, 0).lines().count(), words.len());
-    assert_eq!(format_lines(&[], 5), "");
-    let longest = ["abstract"; 99];
-    assert_eq!(format_lines(&longest, 5).lines().map(str::len).max(), Some(68));
-}
-
 proptest! {
     #[test]
     fn what_was_encoded_is_decoded(
         payload in prop::collection::vec(any::<u8>(), 0..70),
         domain in "[a-z0-9 ]{0,20}",
-        per_line in 0..12_usize,
     ) {
         let words = encode(&domain, &payload);
         prop_assert_eq!(words.len(), word_count(payload.len()));
         let mut one_by_one = Vec::new();
         encode_with(&domain, &payload, |word| one_by_one.push(word));
         prop_assert_eq!(&one_by_one, &words);
-        for text in [words.join(" "), format_lines(&words, per_line)] {
+        // As somebody may write them down: with their numbers.
+        let numbered = (1..).zip(&words).map(|(n, word)| format!("{n:2}. {word}"));
+        let numbered = numbered.collect::<Vec<_>>().join("\n");
+        for text in [words.join(" "), numbered] {
             prop_assert_eq!(decode(&domain, payload.len(), &text), Ok(payload.clone()));
         }
     }

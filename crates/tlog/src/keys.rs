@@ -3,16 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::{Digest, Sha256};
-
 use crate::name::KeyName;
 use crate::verifier_key::{SignatureType, VerifierKey, VerifierKeyError};
 
 /// The largest key file, in bytes. The two keys have some 2400 with the longest name.
 pub const MAX_KEY_FILE: usize = 16 << 10;
-
-/// Keeps a fingerprint from being the hash of anything else that the project hashes.
-const DOMAIN: &str = "pds v2 audit-key v1";
 
 /// What a signer states by signing a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -151,14 +146,6 @@ impl PublicKeys {
     #[must_use]
     pub fn ml_dsa_44(&self) -> &VerifierKey {
         &self.ml_dsa_44
-    }
-
-    /// A hash to compare two copies by: SHA-256 over a prefix of our own, a zero byte and the text
-    /// that [`PublicKeys`] is displayed as.
-    #[must_use]
-    pub fn fingerprint(&self) -> [u8; 32] {
-        let hasher = Sha256::new_with_prefix(DOMAIN).chain_update([0]);
-        hasher.chain_update(self.to_string()).finalize().into()
     }
 }
 

@@ -86,15 +86,6 @@ fn debug_is_short() {
     assert_eq!(text, "PublicKeys(log example.com/trail, b6a9731a, 122c882e)");
 }
 
-/// The value is that of `(printf 'pds v2 audit-key v1\0'; cat keys) | sha256sum`.
-#[test]
-fn the_fingerprint_is_fixed() {
-    let hex = data_encoding::HEXLOWER.encode(&log().public().fingerprint());
-    insta::assert_snapshot!(hex);
-    assert_ne!(log().public().fingerprint(), witness().public().fingerprint());
-    assert_ne!(log().public().fingerprint(), keys(ORIGIN, Role::Witness, 1).public().fingerprint());
-}
-
 #[test]
 fn the_public_keys_are_fixed() {
     insta::assert_snapshot!(log().public());

@@ -43,12 +43,6 @@ impl Writer {
         &self.keys
     }
 
-    /// The keys that sign all later ones, after a rotation whose checkpoint is owed.
-    #[must_use]
-    pub const fn next_public_keys(&self) -> Option<&PublicKeys> {
-        self.next_keys.as_ref()
-    }
-
     /// Whether an entry announces a checkpoint that isn't there: [`Writer::settle`] makes it.
     #[must_use]
     pub const fn owes_checkpoint(&self) -> bool {
