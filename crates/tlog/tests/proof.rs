@@ -158,7 +158,12 @@ proptest! {
                 let checkpoint = proof.checkpoint.checkpoint();
                 (proof.index, proof.path.clone(), checkpoint.size, checkpoint.root)
             };
-            prop_assert_eq!(read.includes(&leaves()[6]), says(&read) == says(good));
+            let includes = read.includes(&leaves()[6]);
+            prop_assert!(includes || says(&read) != says(good));
+            // Trees of 9 to 16 leaves share this path: only the signature says how many there are.
+            if includes && read.checkpoint.verify(log().public()).is_ok() {
+                prop_assert_eq!(says(&read), says(good));
+            }
         }
     }
 }
