@@ -184,6 +184,39 @@ named! {
     }
 }
 
+named! {
+    /// What a person, a machine or a token can prove itself with. The order is that in which pieces
+    /// of required kinds are combined.
+    "factor"
+    pub enum FactorKind {
+        /// Something known.
+        Password = "password",
+        /// A signature by a key in an ssh-agent.
+        SshAgent = "ssh-agent",
+        /// A piece that a TPM 2.0 unseals in one state of the machine.
+        Tpm = "tpm",
+        /// The hmac-secret of a FIDO2 token.
+        Fido2 = "fido2",
+        /// The HMAC-SHA1 challenge-response of a YubiKey.
+        Yubikey = "yubikey",
+        /// Shares of a recovery secret, held by several people.
+        Share = "share",
+    }
+}
+
+named! {
+    /// How the factors of a profile combine.
+    "unlock mode"
+    pub enum AuthMode {
+        /// Each factor alone opens the profile.
+        Any = "any",
+        /// All of them together do.
+        All = "all",
+        /// One of each required kind does, with so many of the others.
+        Policy = "policy",
+    }
+}
+
 impl CryptoProfile {
     /// The profile's key derivation function.
     #[must_use]

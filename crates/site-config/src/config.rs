@@ -1,12 +1,13 @@
-//! `config.toml`: settings as TOML sections.
+//! `config.toml`: settings as TOML sections, some within others.
 
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
 use crate::file;
-use crate::keys::{Key, Kind, UnknownKey, Value, shown};
+use crate::keys::{Key, UnknownKey, Value};
 use crate::site::{ConfigError, Origin};
+use crate::value::describe;
 
 /// A value that somebody set, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,36 +25,64 @@ pub struct Assignment {
 /// # Errors
 /// [`ConfigError`], with the line.
 pub fn parse(text: &str, path: &Path) -> Result<Vec<Assignment>, ConfigError> {
-    let origin = |position| Origin::File {
-        path: path.to_owned(),
-        line: file::line_at(text.as_bytes(), position),
-    };
-    let unknown = |key, position| ConfigError::UnknownKey {
-        origin: origin(position),
-        unknown: UnknownKey::new(key),
-    };
-    let mut assignments = Vec::new();
-    for (section, content) in file::table(text, path)? {
-        let DeValue::Table(entries) = content.get_ref() else {
-            return Err(unknown(section.get_ref().to_string(), section.span().start));
-        };
-        // Reported even when empty: a section that nothing reads is a typo.
-        if !is_section(section.get_ref()) && entries.is_empty() {
-            return Err(unknown(section.get_ref().to_string(), section.span().start));
-        }
-        for (name, found) in entries {
-            let position = name.span().start;
-            // The two parts are looked up apart: `"crypto.kdf" = …` must not be a second spelling.
-            let key = Key::find(section.get_ref(), name.get_ref()).ok_or_else(|| {
-                unknown(format!("{}.{}", section.get_ref(), name.get_ref()), position)
-            })?;
-            let origin = origin(position);
-            let value = check(key, found.get_ref(), &origin)?;
-            assignments.push(Assignment { key, value, origin });
-        }
-    }
-    Ok(assignments)
+    let mut reader = Reader { text, path, assignments: Vec::new() };
+    reader.section("", &file::table(text, path)?)?;
+    Ok(reader.assignments)
 }
+
+/// The settings found so far, and the text that they stand in.
+struct Reader<'t> {
+    text: &'t str,
+    path: &'t Path,
+    assignments: Vec<Assignment>,
+}
+
+impl Reader<'_> {
+    /// Reads the table that is `section`; the file itself has no name.
+    fn section(&mut self, section: &str, entries: &DeTable<'_>) -> Result<(), ConfigError> {
+        for (name, found) in entries {
+            let origin = self.origin(name);
+            // Section and name are looked up apart: `"crypto.kdf" = …` must not be a second
+            // spelling.
+            if let Some(key) = Key::find(section, name.get_ref()) {
+                let value = check(key, found.get_ref(), &origin)?;
+                self.assignments.push(Assignment { key, value, origin });
+                continue;
+            }
+            match (Key::find_section(section, name.get_ref()), found.get_ref()) {
+                (Some(section), DeValue::Table(entries)) => self.section(section, entries)?,
+                (Some(section), other) => {
+                    let found = describe(other);
+                    return Err(ConfigError::NotASection { origin, section, found });
+                }
+                (None, other) => return Err(self.unknown(section, name, other)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The error for what is neither a key nor a section. Within a table its first entry is named,
+    /// as that may be a key in the wrong place; an empty one is a typo as well.
+    fn unknown(&self, section: &str, name: &Name<'_>, found: &DeValue<'_>) -> ConfigError {
+        let path = match section {
+            "" => name.get_ref().to_string(),
+            _ => format!("{section}.{}", name.get_ref()),
+        };
+        let inner = found.as_table().and_then(|entries| entries.iter().next());
+        let (key, at) = match inner {
+            Some((inner, _)) => (format!("{path}.{}", inner.get_ref()), inner),
+            None => (path, name),
+        };
+        ConfigError::UnknownKey { origin: self.origin(at), unknown: UnknownKey::new(key) }
+    }
+
+    fn origin(&self, name: &Name<'_>) -> Origin {
+        let line = file::line_at(self.text.as_bytes(), name.span().start);
+        Origin::File { path: self.path.to_owned(), line }
+    }
+}
+
+type Name<'i> = toml::Spanned<toml::de::DeString<'i>>;
 
 /// A setting given on the command line.
 pub(crate) fn parse_override(key: &str, text: &str) -> Result<Assignment, ConfigError> {
@@ -62,44 +91,16 @@ pub(crate) fn parse_override(key: &str, text: &str) -> Result<Assignment, Config
         Ok(key) => key,
         Err(unknown) => return Err(ConfigError::UnknownKey { origin, unknown }),
     };
-    match key.spec().kind.parse(text) {
-        Some(value) => Ok(Assignment { key, value, origin }),
-        None => Err(ConfigError::WrongValue { origin, key, found: shown(text) }),
+    match key.parse_value(text) {
+        Ok(value) => Ok(Assignment { key, value, origin }),
+        Err(error) => Err(ConfigError::WrongValue { origin, error }),
     }
 }
 
 /// The value of `key` that `found` is.
 pub(crate) fn check(key: Key, found: &DeValue<'_>, origin: &Origin) -> Result<Value, ConfigError> {
-    let kind = &key.spec().kind;
-    let value = match (found, kind) {
-        (DeValue::String(text), _) => kind.choose(text),
-        (DeValue::Boolean(value), Kind::Bool) => Some(Value::Bool(*value)),
-        (DeValue::Integer(number), _) => u64::from_str_radix(number.as_str(), number.radix())
-            .ok()
-            .and_then(|number| kind.count(number)),
-        _ => None,
-    };
-    value.ok_or_else(|| ConfigError::WrongValue {
-        origin: origin.clone(),
-        key,
-        found: describe(found),
-    })
-}
-
-fn describe(found: &DeValue<'_>) -> String {
-    match found {
-        DeValue::String(text) => shown(text),
-        DeValue::Integer(number) => number.to_string(),
-        DeValue::Float(number) => number.to_string(),
-        DeValue::Boolean(value) => value.to_string(),
-        DeValue::Datetime(_) => "a date".to_owned(),
-        DeValue::Array(_) => "a list".to_owned(),
-        DeValue::Table(_) => "a table".to_owned(),
-    }
-}
-
-fn is_section(name: &str) -> bool {
-    Key::all().any(|key| key.spec().section == name)
+    key.check_value(found)
+        .map_err(|error| ConfigError::WrongValue { origin: origin.clone(), error })
 }
 
 /// A table's field of this name.

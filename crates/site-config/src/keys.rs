@@ -4,10 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::algorithms::{
-    AuditHash, CryptoProfile, Hkdf, Kdf, NoiseCipher, NoiseHash, PeerProfile, Requirement, quoted,
+    AuditHash, AuthMode, CryptoProfile, FactorKind, Hkdf, Kdf, NoiseCipher, NoiseHash, PeerProfile,
+    Requirement,
 };
+use crate::factor_kinds::FactorKinds;
 use crate::layout::LayoutKind;
 use crate::nearest::nearest;
+use crate::unlock_policy::MAX_ADDITIONAL_REQUIRED;
+pub use crate::value::{Kind, Value, ValueError};
 
 /// A setting's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,41 +28,18 @@ pub enum Key {
     SandboxLandlock,
     SandboxSeccomp,
     EnrolmentAllowBelowFloor,
+    AuthMode,
+    AuthPolicyRequired,
+    AuthPolicyAdditionalRequired,
     UnlockMinimumPasswordLength,
     UnlockFreeAttempts,
     UnlockBackoffBaseSeconds,
     UnlockBackoffMaxSeconds,
     UnlockAutoLockSeconds,
+    UnlockDeadlineSeconds,
     AuditSegmentBytes,
     AuditCheckpointEntries,
     AuditCheckpointMinutes,
-}
-
-/// A checked value of a setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// One of the names that the key allows.
-    Choice(&'static str),
-    /// A truth value.
-    Bool(bool),
-    /// A number in the key's range.
-    Integer(u64),
-}
-
-/// The values that a key allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// One of these names.
-    Choice(&'static [&'static str]),
-    /// `true` or `false`.
-    Bool,
-    /// A whole number, both ends included.
-    Integer {
-        /// The smallest.
-        min: u64,
-        /// The largest.
-        max: u64,
-    },
 }
 
 /// The value of a key that nobody set.
@@ -82,7 +63,7 @@ pub enum DefaultValue {
 pub struct Spec {
     /// The key.
     pub key: Key,
-    /// Its TOML section.
+    /// Its TOML section, with a dot where it lies in another: `auth.policy` is within `auth`.
     pub section: &'static str,
     /// Its name within the section.
     pub name: &'static str,
@@ -119,7 +100,7 @@ const fn choice(name: &'static str) -> DefaultValue {
 
 /// Every setting there is, in the order of [`Key`].
 #[rustfmt::skip]
-pub const TABLE: [Spec; 19] = [
+pub const TABLE: [Spec; 23] = [
     row(Key::CryptoProfile, "crypto", "profile", Kind::Choice(CryptoProfile::NAMES),
         choice(CryptoProfile::LeadingEdge.as_str()),
         "the set of the five algorithms below, as a whole"),
@@ -146,6 +127,15 @@ pub const TABLE: [Spec; 19] = [
     row(Key::EnrolmentAllowBelowFloor, "enrolment", "allow_below_floor", Kind::Bool,
         DefaultValue::Fixed(Value::Bool(false)),
         "whether factors may be enrolled while secret memory is below its floor"),
+    row(Key::AuthMode, "auth", "mode", Kind::Choice(AuthMode::NAMES),
+        choice(AuthMode::Any.as_str()),
+        "which factors open a profile: each alone, all together, or as auth.policy says"),
+    row(Key::AuthPolicyRequired, "auth.policy", "required", Kind::Set(FactorKind::NAMES),
+        DefaultValue::Fixed(Value::Set(FactorKinds::EMPTY)),
+        "in mode policy: the kinds of which one factor each is needed"),
+    row(Key::AuthPolicyAdditionalRequired, "auth.policy", "additional_required",
+        range(0, MAX_ADDITIONAL_REQUIRED as u64), number(0),
+        "in mode policy: how many of the other factors are needed"),
     row(Key::UnlockMinimumPasswordLength, "unlock", "minimum_password_length", range(1, 128),
         number(8), "the shortest password that may be enrolled, in bytes"),
     row(Key::UnlockFreeAttempts, "unlock", "free_attempts", range(0, 10), number(2),
@@ -156,6 +146,9 @@ pub const TABLE: [Spec; 19] = [
         number(900), "the longest delay; at least the first"),
     row(Key::UnlockAutoLockSeconds, "unlock", "auto_lock_seconds", range(0, 86_400), number(900),
         "idle time after which a profile locks itself; 0 is never"),
+    row(Key::UnlockDeadlineSeconds, "unlock", "deadline_seconds", range(10, 3600), number(300),
+        "how long the factors of one unlock may be spread over people and terminals; then what was \
+         given is forgotten"),
     row(Key::AuditSegmentBytes, "audit", "segment_bytes", range(65_536, 1 << 30),
         number(4 << 20), "size at which the trail begins its next segment"),
     row(Key::AuditCheckpointEntries, "audit", "checkpoint_entries", range(1, 1_000_000),
@@ -191,6 +184,12 @@ impl Key {
     pub fn find(section: &str, name: &str) -> Option<Self> {
         let row = TABLE.iter().find(|spec| spec.section == section && spec.name == name);
         row.map(|spec| spec.key)
+    }
+
+    /// The section of this name directly within `parent`, which is empty for the file itself.
+    pub(crate) fn find_section(parent: &str, name: &str) -> Option<&'static str> {
+        let mut sections = TABLE.iter().map(|spec| spec.section);
+        sections.find(|section| section.rsplit_once('.').unwrap_or(("", section)) == (parent, name))
     }
 
     /// What `profile` picks for this key, if it is one of [`PROFILE_PICKS`].
@@ -230,7 +229,7 @@ impl fmt::Display for Key {
 
 /// No setting has this key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown key {}{}", shown(.key), suggestion(.nearest))]
+#[error("unknown key {}{}", shown(.key), suggestion(.key, .nearest))]
 pub struct UnknownKey {
     /// The key as it was written.
     pub key: String,
@@ -245,8 +244,13 @@ impl UnknownKey {
     }
 }
 
-fn suggestion(nearest: &Option<Key>) -> String {
-    nearest.map_or_else(String::new, |key| format!("; did you mean {key}?"))
+fn suggestion(key: &str, nearest: &Option<Key>) -> String {
+    match nearest.map(|key| key.to_string()) {
+        None => String::new(),
+        // In TOML "crypto.kdf" is one name with a dot in it, not a name in a section.
+        Some(nearest) if nearest == key => format!("; write {nearest} without quotation marks"),
+        Some(nearest) => format!("; did you mean {nearest}?"),
+    }
 }
 
 /// Text of a file or a caller, safe to print: no control characters, and not too long.
@@ -260,60 +264,8 @@ impl FromStr for Key {
     type Err = UnknownKey;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let key = text.split_once('.').and_then(|(section, name)| Self::find(section, name));
+        let key = text.rsplit_once('.').and_then(|(section, name)| Self::find(section, name));
         key.ok_or_else(|| UnknownKey::new(text.to_owned()))
-    }
-}
-
-impl Kind {
-    /// The value that `text` is, as on a command line.
-    #[must_use]
-    pub fn parse(&self, text: &str) -> Option<Value> {
-        match self {
-            Self::Choice(_) => self.choose(text),
-            Self::Bool => text.parse().ok().map(Value::Bool),
-            Self::Integer { .. } => text.parse().ok().and_then(|number| self.count(number)),
-        }
-    }
-
-    pub(crate) fn choose(&self, text: &str) -> Option<Value> {
-        match self {
-            Self::Choice(names) => {
-                names.iter().find(|name| **name == text).map(|name| Value::Choice(name))
-            }
-            Self::Bool | Self::Integer { .. } => None,
-        }
-    }
-
-    pub(crate) fn count(&self, number: u64) -> Option<Value> {
-        match *self {
-            Self::Integer { min, max } => {
-                (min..=max).contains(&number).then_some(Value::Integer(number))
-            }
-            Self::Choice(_) | Self::Bool => None,
-        }
-    }
-}
-
-/// What a value must be, as an error text says it.
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Choice(names) => write!(f, "one of {}", quoted(names)),
-            Self::Bool => f.write_str("true or false"),
-            Self::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
-        }
-    }
-}
-
-/// As TOML.
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Choice(name) => write!(f, "\"{name}\""),
-            Self::Bool(value) => write!(f, "{value}"),
-            Self::Integer(number) => write!(f, "{number}"),
-        }
     }
 }
 
@@ -355,8 +307,9 @@ mod tests {
             for kind in [LayoutKind::System, LayoutKind::Session, LayoutKind::Dir] {
                 for profile in CryptoProfile::ALL {
                     let value = key.default_value(kind, *profile);
-                    let text = value.to_string();
-                    assert_eq!(key.spec().kind.parse(text.trim_matches('"')), Some(value), "{key}");
+                    let text = format!("{key} = {value}\n");
+                    let read = crate::config::parse(&text, std::path::Path::new("f")).unwrap();
+                    assert_eq!((read[0].key, read[0].value), (key, value), "{text}");
                 }
             }
         }
@@ -367,6 +320,41 @@ mod tests {
         let Kind::Choice(names) = Key::MemoryProtection.spec().kind else { panic!() };
         for name in names {
             assert_eq!(name.parse::<secret_memory::Policy>().unwrap().as_str(), *name);
+        }
+    }
+
+    #[test]
+    fn names_in_a_set_are_those_of_its_type() {
+        for key in Key::all() {
+            if let Kind::Set(names) = key.spec().kind {
+                assert_eq!(names, FactorKind::NAMES, "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_within_a_section_is_found_from_its_parent_alone() {
+        for Spec { section, .. } in &TABLE {
+            let (parent, name) = section.rsplit_once('.').unwrap_or(("", section));
+            assert_eq!(Key::find_section(parent, name), Some(*section));
+            if !parent.is_empty() {
+                assert_eq!(Key::find_section("", section), None, "a second spelling of {section}");
+                assert!(
+                    TABLE.iter().any(|spec| spec.section == parent),
+                    "[{parent}] is no section"
+                );
+                assert_eq!(Key::find(parent, name), None, "{section} is a key and a section");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_splits_at_its_last_dot() {
+        assert_eq!("auth.policy.required".parse(), Ok(Key::AuthPolicyRequired));
+        assert_eq!(Key::AuthPolicyRequired.to_string(), "auth.policy.required");
+        for bad in ["auth", "auth.policy", "policy.required", "auth.policy.required.", ".auth.mode"]
+        {
+            assert!(bad.parse::<Key>().is_err(), "{bad}");
         }
     }
 

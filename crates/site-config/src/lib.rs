@@ -17,11 +17,13 @@
 pub mod algorithms;
 pub mod config;
 pub mod durable;
+pub mod factor_kinds;
 mod file;
 mod hex;
 pub mod installation;
 pub mod keys;
 pub mod layout;
+pub mod machine;
 pub mod names;
 mod nearest;
 pub mod peers;
@@ -29,26 +31,31 @@ pub mod policy;
 mod resolve;
 pub mod settings;
 pub mod site;
+pub mod unlock_policy;
+mod value;
 
 pub use algorithms::{
-    AuditHash, CryptoProfile, Hkdf, Kdf, NoiseCipher, NoiseHash, PeerProfile, Requirement,
-    UnknownName,
+    AuditHash, AuthMode, CryptoProfile, FactorKind, Hkdf, Kdf, NoiseCipher, NoiseHash, PeerProfile,
+    Requirement, UnknownName,
 };
 pub use config::Assignment;
+pub use factor_kinds::{FactorKinds, FactorKindsError};
 pub use file::{FileError, Untrusted};
-pub use installation::{Installation, InstallationError, MachineError, NewInstallationError};
-pub use keys::{Key, Kind, Value};
+pub use installation::{Installation, InstallationError, NewInstallationError};
+pub use keys::{Key, Kind, Value, ValueError};
 pub use layout::{Daemon, Environment, Layout, LayoutError, LayoutKind};
+pub use machine::{BindTo, MachineBinding, MachineBindingError, MachineError};
 pub use names::{
     MAX_SECRET_VALUE_BYTES, NameError, OrgNamespace, PeerName, ProfileName, SecretName,
 };
 pub use peers::{Peer, PeerSetError, Peers, PeersError, Role};
 pub use policy::PolicyEntry;
 pub use settings::{
-    AuditSettings, CryptoSettings, EnrolmentSettings, MemorySettings, SandboxSettings, Settings,
-    UnlockSettings,
+    AuditSettings, AuthSettings, CryptoSettings, EnrolmentSettings, MemorySettings,
+    SandboxSettings, Settings, UnlockSettings,
 };
 pub use site::{ConfigError, Contradiction, Effective, Origin, Site};
+pub use unlock_policy::{MAX_ADDITIONAL_REQUIRED, UnlockPolicy, UnlockPolicyError};
 
 #[cfg(test)]
 mod robustness;

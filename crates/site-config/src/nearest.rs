@@ -1,4 +1,4 @@
-//! The known key that a typo probably meant.
+//! The known key or name that a typo probably meant.
 
 use crate::keys::{Key, TABLE};
 
@@ -15,25 +15,42 @@ pub(crate) fn nearest(text: &str) -> Option<Key> {
     if let Some(spec) = TABLE.iter().find(|spec| spec.name == name) {
         return Some(spec.key);
     }
-    let distances = Key::all().map(|key| (distance(&text, &key.to_string()), key));
-    let (least, key) = distances.min()?;
-    (least <= 1 + text.chars().count() / 5).then_some(key)
+    closest(&text, Key::all().map(|key| (key.to_string(), key)))
 }
 
-/// Levenshtein's: insertions, deletions and substitutions that turn `a` into `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
+/// The name closest to `text`, unless all are far off.
+pub(crate) fn nearest_name(text: &str, names: &[&'static str]) -> Option<&'static str> {
+    if text.chars().count() > 64 {
+        return None;
     }
-    row[b.len()]
+    closest(&text.to_lowercase(), names.iter().map(|name| ((*name).to_owned(), *name)))
+}
+
+fn closest<T: Ord>(text: &str, candidates: impl Iterator<Item = (String, T)>) -> Option<T> {
+    let distances = candidates.map(|(name, candidate)| (distance(text, &name), candidate));
+    let (least, candidate) = distances.min()?;
+    (least <= 1 + text.chars().count() / 5).then_some(candidate)
+}
+
+/// Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`: optimal
+/// string alignment, after Damerau and Levenshtein.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut earlier = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, to) in b.iter().enumerate() {
+            let substituted = above[j] + usize::from(from != to);
+            let mut least = substituted.min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *from == b[j - 1] && a[i - 1] == *to {
+                least = least.min(earlier[j - 1] + 1);
+            }
+            row.push(least);
+        }
+        earlier = std::mem::replace(&mut above, row);
+    }
+    above[b.len()]
 }
 
 #[cfg(test)]
@@ -48,6 +65,9 @@ mod tests {
         assert_eq!(nearest("sandbox.Seccomp"), Some(Key::SandboxSeccomp));
         assert_eq!(nearest("noise_cipher"), Some(Key::CryptoNoiseCipher));
         assert_eq!(nearest("security.kdf"), Some(Key::CryptoKdf));
+        assert_eq!(nearest("auth.required"), Some(Key::AuthPolicyRequired));
+        assert_eq!(nearest("auth.policy.mode"), Some(Key::AuthMode));
+        assert_eq!(nearest("auth.polcy.require"), Some(Key::AuthPolicyRequired));
     }
 
     #[test]
@@ -63,5 +83,7 @@ mod tests {
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("same", "same"), 0);
+        assert_eq!(distance("tmp", "tpm"), 1);
+        assert_eq!(distance("abcd", "badc"), 2);
     }
 }

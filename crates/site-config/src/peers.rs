@@ -17,6 +17,8 @@ use crate::names::PeerName;
 pub enum Role {
     /// Unlocks, reads and writes.
     Operator,
+    /// Gives a factor, and proves that it works.
+    Custodian,
     /// Reads the trail.
     Auditor,
     /// The writer of the trail.
@@ -27,13 +29,15 @@ pub enum Role {
 
 impl Role {
     /// Every role's name.
-    pub const NAMES: &[&str] = &["operator", "auditor", "daemon-audit", "daemon-secrets"];
+    pub const NAMES: &[&str] =
+        &["operator", "custodian", "auditor", "daemon-audit", "daemon-secrets"];
 
     /// The role's name in `peers.toml` and in the trail.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Operator => "operator",
+            Self::Custodian => "custodian",
             Self::Auditor => "auditor",
             Self::DaemonAudit => Daemon::Audit.as_str(),
             Self::DaemonSecrets => Daemon::Secrets.as_str(),
@@ -60,7 +64,7 @@ impl FromStr for Role {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Operator, Self::Auditor, Self::DaemonAudit, Self::DaemonSecrets]
+        [Self::Operator, Self::Custodian, Self::Auditor, Self::DaemonAudit, Self::DaemonSecrets]
             .into_iter()
             .find(|role| role.as_str() == text)
             .ok_or(UnknownName { what: "role", names: Self::NAMES })

@@ -5,8 +5,9 @@ use crate::config::Assignment;
 use crate::keys::{Key, PROFILE_PICKS, Value};
 use crate::layout::LayoutKind;
 use crate::policy::{PolicyEntry, locked};
-use crate::settings::{named, number};
+use crate::settings::{kinds, named, number, small};
 use crate::site::{ConfigError, Contradiction, Effective, Origin};
+use crate::unlock_policy::UnlockPolicy;
 
 /// What holds, in the order of the table. `set` lists the explicit values, the strongest last.
 pub(crate) fn resolve(
@@ -20,6 +21,7 @@ pub(crate) fn resolve(
         Key::all().map(|key| effective(key, kind, set, policy, Some(&profile))).collect();
     check_backoff(&values)?;
     check_minimum(&values)?;
+    check_unlock_policy(&values)?;
     Ok(values)
 }
 
@@ -112,4 +114,17 @@ fn check_minimum(values: &[Effective]) -> Result<(), ConfigError> {
         return Err(ConfigError::BelowMinimum { own, minimum, origin });
     }
     Ok(())
+}
+
+fn check_unlock_policy(values: &[Effective]) -> Result<(), ConfigError> {
+    let value = |key: Key| values[key as usize].value;
+    let checked = UnlockPolicy::new(
+        named(value(Key::AuthMode)),
+        kinds(value(Key::AuthPolicyRequired)),
+        small(value(Key::AuthPolicyAdditionalRequired)),
+    );
+    checked.map(drop).map_err(|error| {
+        let settings = error.keys().iter().map(|key| values[*key as usize].clone()).collect();
+        ConfigError::UnlockPolicy { error, settings }
+    })
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use crate::algorithms::{
     AuditHash, CryptoProfile, Hkdf, Kdf, NoiseCipher, NoiseHash, PeerProfile, Requirement,
 };
+use crate::factor_kinds::FactorKinds;
 use crate::keys::{Key, Value};
 use crate::layout::LayoutKind;
+use crate::unlock_policy::UnlockPolicy;
 
 /// Every setting; [`crate::keys::TABLE`] describes each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct Settings {
     pub sandbox: SandboxSettings,
     /// Enrolment of factors.
     pub enrolment: EnrolmentSettings,
+    /// Which factors open a profile.
+    pub auth: AuthSettings,
     /// Unlocking and locking.
     pub unlock: UnlockSettings,
     /// The trail.
@@ -76,6 +80,13 @@ pub struct EnrolmentSettings {
     pub allow_below_floor: bool,
 }
 
+/// `[auth]` and `[auth.policy]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthSettings {
+    /// The three settings as one.
+    pub policy: UnlockPolicy,
+}
+
 /// `[unlock]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnlockSettings {
@@ -89,6 +100,8 @@ pub struct UnlockSettings {
     pub backoff_max: Duration,
     /// Idle time until a profile locks itself; `None` is never.
     pub auto_lock: Option<Duration>,
+    /// Time from the first factor of an unlock to the last; then what was given is forgotten.
+    pub deadline: Duration,
 }
 
 /// `[audit]`.
@@ -130,12 +143,21 @@ impl Settings {
             enrolment: EnrolmentSettings {
                 allow_below_floor: value(Key::EnrolmentAllowBelowFloor) == Value::Bool(true),
             },
+            auth: AuthSettings {
+                // Not UnlockPolicy::new: resolve has checked them, and says where they came from.
+                policy: UnlockPolicy {
+                    mode: named(value(Key::AuthMode)),
+                    required: kinds(value(Key::AuthPolicyRequired)),
+                    additional_required: small(value(Key::AuthPolicyAdditionalRequired)),
+                },
+            },
             unlock: UnlockSettings {
                 minimum_password_length: small(value(Key::UnlockMinimumPasswordLength)),
                 free_attempts: small(value(Key::UnlockFreeAttempts)),
                 backoff_base: seconds(Key::UnlockBackoffBaseSeconds),
                 backoff_max: seconds(Key::UnlockBackoffMaxSeconds),
                 auto_lock: Some(seconds(Key::UnlockAutoLockSeconds)).filter(|t| !t.is_zero()),
+                deadline: seconds(Key::UnlockDeadlineSeconds),
             },
             audit: AuditSettings {
                 segment_bytes: number(value(Key::AuditSegmentBytes)),
@@ -157,7 +179,12 @@ pub(crate) fn number(value: Value) -> u64 {
     number
 }
 
-fn small<T: TryFrom<u64>>(value: Value) -> T {
+pub(crate) fn kinds(value: Value) -> FactorKinds {
+    let Value::Set(kinds) = value else { unreachable!("the table makes this key a set") };
+    kinds
+}
+
+pub(crate) fn small<T: TryFrom<u64>>(value: Value) -> T {
     T::try_from(number(value)).ok().expect("the table's range fits the type")
 }
 
@@ -184,6 +211,11 @@ mod tests {
                 crate::keys::Kind::Bool => vec![Value::Bool(false), Value::Bool(true)],
                 crate::keys::Kind::Integer { min, max } => {
                     vec![Value::Integer(min), Value::Integer(max)]
+                }
+                crate::keys::Kind::Set(names) => {
+                    let all =
+                        FactorKinds::from_iter(names.iter().map(|name| name.parse().unwrap()));
+                    vec![Value::Set(FactorKinds::EMPTY), Value::Set(all)]
                 }
             };
             for value in values {

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::algorithms::PeerProfile;
 use crate::config::{self, Assignment};
 use crate::file::{self, FileError, Owner};
-use crate::keys::{Key, UnknownKey, Value};
+use crate::keys::{Key, UnknownKey, Value, ValueError};
 use crate::layout::{Layout, LayoutKind, SYSTEM_CONFIG};
 use crate::policy::{self, PolicyEntry};
 use crate::resolve::resolve;
 use crate::settings::Settings;
+use crate::unlock_policy::UnlockPolicyError;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,12 +120,20 @@ pub enum ConfigError {
         unknown: UnknownKey,
     },
     /// A value of the wrong type or out of range.
-    #[error("{origin}: {key} is {found}, and must be {}", .key.spec().kind)]
+    #[error("{origin}: {error}")]
     WrongValue {
         /// Where.
         origin: Origin,
-        /// The setting.
-        key: Key,
+        /// The setting, and what is wrong with its value.
+        error: ValueError,
+    },
+    /// A value where a table of settings belongs.
+    #[error("{origin}: {section} is {found}, and must be a section: [{section}]")]
+    NotASection {
+        /// Where.
+        origin: Origin,
+        /// The section.
+        section: &'static str,
         /// What was written.
         found: String,
     },
@@ -158,6 +167,14 @@ pub enum ConfigError {
         /// The first delay, and the longest.
         Box<(Effective, Effective)>,
     ),
+    /// The settings of the unlock policy don't go together.
+    #[error("{error} ({})", places(.settings))]
+    UnlockPolicy {
+        /// What is wrong with them.
+        error: UnlockPolicyError,
+        /// The settings that it is about.
+        settings: Vec<Effective>,
+    },
     /// We demand of peers what we don't do.
     #[error(
         "our own Noise algorithms amount to \"{own}\", less than crypto.minimum_peer_profile = \
@@ -171,6 +188,12 @@ pub enum ConfigError {
         /// Where that was set.
         origin: Origin,
     },
+}
+
+/// Where each of several settings came from.
+fn places(settings: &[Effective]) -> String {
+    let place = |setting: &Effective| format!("{}: {}", setting.key, setting.origin);
+    settings.iter().map(place).collect::<Vec<_>>().join("; ")
 }
 
 /// The settings of a site, as they hold.

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use site_config::durable::write_atomically;
-use site_config::{Installation, Layout, LayoutError, Peers, Site};
+use site_config::{BindTo, Installation, Layout, LayoutError, Peers, Site};
 
 struct Catalogue {
     dir: tempfile::TempDir,
@@ -91,6 +91,29 @@ fn configuration() {
     all.config("[cry");
     all.config("[\"\\u001b[31m\"]\nx = 1\n");
     all.config("[crypto]\nkdf = \"\\u001b[31m\"\n");
+    all.config("[auth]\nmod = \"all\"\n");
+    all.config("[auth]\nmode = \"al\"\n");
+    all.config("[auth]\nrequired = [\"tpm\"]\n");
+    all.config("[auth]\npolicy = \"all\"\n");
+    all.config("[[auth.policy]]\nrequired = [\"tpm\"]\n");
+    all.config("unlock = 3\n");
+    all.config("[auth.mode]\nname = \"all\"\n");
+    all.config("[auth.policy]\nreqired = [\"tpm\"]\n");
+    all.config("[auth.policy]\nmode = \"all\"\n");
+    all.config("[auth.polcy]\n");
+    all.config("[auth.polcy]\nrequired = [\"tpm\"]\n");
+    all.config("[\"auth.policy\"]\nrequired = [\"tpm\"]\n");
+    all.config("[auth.policy.required]\nkinds = [\"tpm\"]\n");
+    all.config("[auth.policy]\nrequired = \"tpm\"\n");
+    all.config("[auth.policy]\nrequired = [\"tpm\", 1]\n");
+    all.config("[auth.policy]\nrequired = [\"tpm\", \"pasword\"]\n");
+    all.config("[auth.policy]\nrequired = [\"retina\\u001b[31m\"]\n");
+    all.config("[auth.policy]\nrequired = [\"tpm\", \"tpm\"]\n");
+    all.config("[auth.policy]\nadditional_required = 17\n");
+    all.config("[auth.policy]\nrequired = [\"password\", \"tpm\"]\n");
+    all.config("[auth]\nmode = \"all\"\n[auth.policy]\nadditional_required = 1\n");
+    all.config("[auth]\nmode = \"policy\"\n");
+    all.config("[unlock]\ndeadline_seconds = 9\n");
     all.config_bytes("NUL bytes", b"[crypto]\n\0\0\0");
     all.config_bytes("not UTF-8", b"[crypto]\n# \xff\n");
     all.config_bytes("more than 1 MiB", &b"#".repeat((1 << 20) + 1));
@@ -104,7 +127,13 @@ fn configuration() {
     all.note("config: a dangling link", &error);
     all.remove("config.toml");
 
-    for (key, value) in [("memory.protecton", "off"), ("memory.protection", "maybe")] {
+    for (key, value) in [
+        ("memory.protecton", "off"),
+        ("memory.protection", "maybe"),
+        ("auth.policy.required", "password,yubi-key"),
+        ("auth.policy.required", "password,password"),
+        ("auth.policy", "password"),
+    ] {
         let error = all.load(&[(key, value.to_owned())]).unwrap_err();
         all.note(&format!("option: {key}={value}"), &error);
     }
@@ -133,6 +162,12 @@ fn policies() {
     all.policy(&entry("unlock.free_attempts", "true"));
     all.policy(&entry("unlock.free_attempts", "11"));
     all.policy(&entry("crypto.kdf", "\"argon2id\"").repeat(2));
+    all.policy(&entry("auth.policy", "\"all\""));
+    all.policy(&entry("auth.policy.required", "\"password,tpm\""));
+    all.policy(&entry("auth.policy.required", "[\"pass\"]"));
+    all.policy(&entry("auth.policy.required", "[\"tpm\", \"tpm\"]"));
+    all.policy(&entry("auth.policy.required", "[\"tpm\"]"));
+    all.policy(&entry("auth.mode", "\"policy\""));
     let conflict =
         entry("crypto.profile", "\"governance-compatible\"") + &entry("crypto.kdf", "\"argon2id\"");
     all.policy(&conflict);
@@ -141,6 +176,9 @@ fn policies() {
     all.config("[memory]\nprotection = \"off\"\n");
     let error = all.load(&[("memory.protection", "prefer".to_owned())]).unwrap_err();
     all.note("option against the policy", &error);
+    all.write("policy.toml", entry("auth.policy.required", "[\"password\"]").as_bytes());
+    all.config("auth.mode = \"policy\"\nauth.policy.required = [\"tpm\"]\n");
+    all.config("auth.mode = \"any\"\n");
     all.write("policy.toml", entry("crypto.profile", "\"governance-compatible\"").as_bytes());
     all.config("[crypto]\nnoise_cipher = \"chachapoly\"\n");
     all.write("policy.toml", entry("crypto.kdf", "\"pbkdf2-sha256\"").as_bytes());
@@ -208,6 +246,7 @@ fn installations_and_machines() {
         ("not a time", good.replace("T12:00:00Z", "")),
         ("bad org", format!("org = \"Org/x\"\n{good}")),
         ("bad binding", format!("machine_binding = \"00\"\n{good}")),
+        ("a binding that is left out, not named", format!("machine_binding = \"none\"\n{good}")),
         ("unknown field", format!("owner = \"me\"\n{good}")),
     ] {
         all.write("installation.toml", text.as_bytes());
@@ -216,7 +255,7 @@ fn installations_and_machines() {
     }
     all.write("machine-id", b"0123456789abcdef0123456789abcdef\n");
     let created = "2026-03-01T12:00:00Z".to_owned();
-    let mut bound = Installation::new(None, Some(&machine), created.clone()).unwrap();
+    let mut bound = Installation::new(None, BindTo::MachineId(&machine), created).unwrap();
     let fixed = site_config::Installation::parse(good, &path).unwrap();
     for (what, content) in [
         ("no machine", ""),
@@ -235,7 +274,7 @@ fn installations_and_machines() {
     all.remove("machine-id");
     let error = bound.check_machine(&machine).unwrap_err();
     all.note("no file", &error);
-    let error = Installation::new(None, None, "yesterday".to_owned()).unwrap_err();
+    let error = Installation::new(None, BindTo::Nothing, "yesterday".to_owned()).unwrap_err();
     all.note("not a time", &error);
     insta::assert_snapshot!(all.text);
 }

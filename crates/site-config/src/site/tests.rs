@@ -1,4 +1,5 @@
 use std::fs;
+use std::time::Duration;
 
 use super::*;
 use crate::algorithms::{CryptoProfile, Kdf, NoiseCipher};
@@ -222,6 +223,63 @@ fn the_longest_delay_is_no_shorter_than_the_first() {
 }
 
 #[test]
+fn the_unlock_policy_is_the_three_settings_of_whatever_layer() {
+    let mut layers = Layers::new();
+    assert_eq!(layers.settings().auth.policy.to_string(), "any one factor");
+    assert_eq!(layers.settings().unlock.deadline, Duration::from_secs(300));
+
+    layers = layers.system("[auth]\nmode = \"policy\"\n[auth.policy]\nrequired = [\"password\"]\n");
+    assert_eq!(layers.settings().auth.policy.to_string(), "password");
+    assert_eq!(layers.origin(Key::AuthPolicyRequired), "system.toml:4");
+    layers = layers.user("auth.policy.additional_required = 1\nunlock.deadline_seconds = 60\n");
+    assert_eq!(layers.settings().auth.policy.to_string(), "password, and 1 of the others");
+    assert_eq!(layers.settings().unlock.deadline, Duration::from_secs(60));
+    layers = layers.option("auth.policy.required", "tpm, password");
+    assert_eq!(layers.settings().auth.policy.to_string(), "password and tpm, and 1 of the others");
+    assert_eq!(layers.origin(Key::AuthPolicyRequired), "command line");
+}
+
+#[test]
+fn the_policy_locks_a_set_as_a_whole() {
+    let policy = [("auth.mode", "\"policy\""), ("auth.policy.required", "[\"tpm\", \"password\"]")];
+    let locked = || Layers::new().policy(&policy);
+    assert_eq!(locked().settings().auth.policy.to_string(), "password and tpm");
+    locked().option("auth.policy.required", "password,tpm").load().unwrap();
+    for other in ["password", "", "password,tpm,share"] {
+        let found = locked().option("auth.policy.required", other).contradiction();
+        assert_eq!(found.key, Key::AuthPolicyRequired, "{found}");
+        assert_eq!(found.locked.to_string(), "[\"password\", \"tpm\"]");
+    }
+    assert_eq!(locked().option("auth.mode", "any").contradiction().key, Key::AuthMode);
+}
+
+#[test]
+fn settings_of_the_unlock_policy_that_mean_nothing_are_an_error_in_any_layer() {
+    let required = "[auth.policy]\nrequired = [\"tpm\"]\n";
+    let refused = |layers: Layers| match layers.load() {
+        Err(ConfigError::UnlockPolicy { error, .. }) => error,
+        other => panic!("not refused: {other:?}"),
+    };
+    let alone = [
+        Layers::new().system(required),
+        Layers::new().user(required),
+        Layers::new().option("auth.policy.required", "tpm"),
+        Layers::new().policy(&[("auth.policy.required", "[\"tpm\"]")]),
+        Layers::new()
+            .system(&format!("auth.mode = \"policy\"\n{required}"))
+            .option("auth.mode", "all"),
+    ];
+    for layers in alone {
+        let error = refused(layers);
+        assert!(matches!(error, UnlockPolicyError::RequiredMeansNothing { .. }), "{error}");
+    }
+    let error = refused(Layers::new().user("auth.policy.additional_required = 1\n"));
+    assert!(matches!(error, UnlockPolicyError::AdditionalMeansNothing { .. }), "{error}");
+    let error = refused(Layers::new().policy(&[("auth.mode", "\"policy\"")]));
+    assert_eq!(error, UnlockPolicyError::AsksForNothing);
+}
+
+#[test]
 fn ranges_include_their_ends_and_no_more() {
     for key in Key::all() {
         let crate::keys::Kind::Integer { min, max } = key.spec().kind else { continue };
@@ -229,6 +287,12 @@ fn ranges_include_their_ends_and_no_more() {
             // The longest delay must not come in the way of the first.
             let options = Layers::new().option("unlock.backoff_max_seconds", "86400");
             let options = if key == Key::UnlockBackoffMaxSeconds { Layers::new() } else { options };
+            // Others are counted in one mode only, which must ask for something.
+            let options = if key == Key::AuthPolicyAdditionalRequired {
+                options.option("auth.mode", "policy").option("auth.policy.required", "tpm")
+            } else {
+                options
+            };
             let crate::keys::Spec { section, name, .. } = key.spec();
             options.user(&format!("[{section}]\n{name} = {number}\n")).load()
         };
