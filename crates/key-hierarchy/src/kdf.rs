@@ -76,7 +76,10 @@ pub enum KdfError {
     /// No room for Argon2id's working memory.
     #[error(transparent)]
     Memory(#[from] secret_memory::InitError),
-    /// The kernel gave no random salt.
+    /// No room for a key.
+    #[error("out of secret memory")]
+    OutOfMemory,
+    /// The kernel gave no random bytes.
     #[error("no random bytes from the kernel")]
     Random,
 }
@@ -145,6 +148,14 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], KdfError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| KdfError::Random)?;
     Ok(bytes)
+}
+
+/// A new key, straight from the kernel into secret memory.
+///
+/// # Errors
+/// [`KdfError::Random`].
+pub fn random_key() -> Result<Secret<32>, KdfError> {
+    Secret::try_from_fn(|key| getrandom::fill(key)).map_err(|_| KdfError::Random)
 }
 
 #[cfg(test)]

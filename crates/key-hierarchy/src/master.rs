@@ -3,7 +3,7 @@
 use secret_memory::Secret;
 
 use crate::derive::Derivation;
-use crate::kdf::KdfError;
+use crate::kdf::{KdfError, random_key};
 
 /// 32 random bytes; every key of a profile derives from them.
 pub struct MasterKey(Secret<32>);
@@ -14,7 +14,7 @@ impl MasterKey {
     /// # Errors
     /// [`KdfError::Random`].
     pub fn generate() -> Result<Self, KdfError> {
-        Secret::try_from_fn(|key| getrandom::fill(key)).map(Self).map_err(|_| KdfError::Random)
+        random_key().map(Self)
     }
 
     pub(crate) fn from_secret(secret: Secret<32>) -> Self {

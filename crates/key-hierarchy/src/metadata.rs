@@ -1,8 +1,12 @@
-//! A profile's unlock policy and factors as they lie on disk (`unlock.json`).
+//! A profile's enrolment as it lies on disk (`unlock.json`), with the master key wrapped under it.
 //!
-//! Each wrap is bound to its installation, profile, policy and own parameters as associated data,
-//! and the file as a whole carries a MAC under a key that derives from the master key. So a changed
-//! file is refused by whoever can open it, and tells nothing to whoever cannot.
+//! Each factor's piece and the master key's wrap are bound to the whole public half as associated
+//! data, and the file carries a MAC under a key that derives from the master key. So a changed file is
+//! refused by whoever can open it, and tells nothing to whoever cannot.
+//!
+//! A change seals everything anew: new pieces, to the public keys of all factors, present or not.
+
+use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit, Mac};
 use secret_memory::{Secret, with_clean_stack};
@@ -11,68 +15,27 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use crate::derive::Derivation;
-use crate::kdf::{KdfError, KdfParameters, WorkingMemory};
+use crate::enrolment::{Binding, Enrolment, EnrolmentError};
+use crate::factor::FactorSecret;
+use crate::kdf::KdfError;
+use crate::kem::SealedKey;
 use crate::master::MasterKey;
+use crate::policy_tree::{Pieces, Tree};
 use crate::wrap::{self, WrappedKey};
 
-/// Largest file that is read, in bytes.
-pub const MAX_FILE_BYTES: usize = 64 * 1024;
-const VERSION: u32 = 1;
-
-/// Where a profile belongs; part of every wrap's associated data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Binding {
-    /// The installation.
-    pub installation: Uuid,
-    /// The profile's name.
-    pub profile: String,
-}
-
-/// How factors combine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Each factor alone unwraps the master key.
-    Any,
-}
-
-/// One enrolled factor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Factor {
-    /// Stable number within the profile.
-    pub id: u32,
-    /// What kind it is, with its parameters.
-    pub kind: FactorKind,
-    /// Tells "wrong factor" from "edited file" without the master key.
-    #[serde(with = "crate::hex")]
-    pub check: [u8; 16],
-    /// The master key under this factor's KEK.
-    pub wrapped: WrappedKey,
-}
-
-/// The kinds of factors, each with what it needs to be asked again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum FactorKind {
-    /// A password.
-    Password {
-        /// How it is stretched.
-        kdf: KdfParameters,
-    },
-}
+/// Largest file that is read, in bytes; sixteen factors take less than half of it.
+pub const MAX_FILE_BYTES: usize = 256 * 1024;
+const VERSION: u32 = 2;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metadata {
     version: u32,
-    binding: Binding,
-    mode: Mode,
-    derivation: Derivation,
-    factors: Vec<Factor>,
+    enrolment: Enrolment,
+    /// Each factor's piece, by the factor's id.
+    pieces: BTreeMap<u32, SealedKey>,
+    master: WrappedKey,
     #[serde(with = "crate::hex")]
     mac: [u8; 32],
 }
@@ -81,18 +44,22 @@ pub struct Metadata {
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     /// Not the JSON that this program writes.
-    #[error("the unlock metadata is damaged: {0}")]
+    #[error("the unlock metadata is damaged: {}", printable(.0))]
     Malformed(#[source] serde_json::Error),
+    /// JSON that this program could not have written.
+    #[error("the unlock metadata is damaged: it contradicts itself")]
+    Inconsistent,
     /// Larger than any that this program writes.
     #[error("the unlock metadata is larger than {MAX_FILE_BYTES} bytes")]
     TooLarge,
-    /// Written by a later program.
+    /// Written by another version of the program.
     #[error("the unlock metadata has version {0}, and this program knows version {VERSION}")]
     Version(u32),
     /// It belongs to another profile or installation.
     #[error(
-        "the unlock metadata belongs to profile {profile} of installation {installation}: it was \
-         moved here from elsewhere"
+        "the unlock metadata belongs to profile {} of installation {installation}: it was moved \
+         here from elsewhere",
+        printable(.profile)
     )]
     Foreign {
         /// The installation that it names.
@@ -102,61 +69,69 @@ pub enum MetadataError {
     },
 }
 
-/// Why a profile did not unlock.
+/// Why a factor gave no piece.
 #[derive(Debug, thiserror::Error)]
-pub enum UnlockError {
-    /// No enrolled factor accepts it.
-    #[error("wrong password")]
-    WrongFactor,
+pub enum FactorError {
+    /// No such factor.
+    #[error("there is no factor {0}")]
+    NoFactor(u32),
+    /// Not what was enrolled.
+    #[error("that is not the factor that was enrolled")]
+    Wrong,
     /// The factor is right and the file is not what was enrolled.
-    #[error(
-        "the unlock metadata was edited: the password is right, and the file does not match it"
-    )]
+    #[error("the unlock metadata was edited: the factor is right, and the file does not match it")]
     Edited,
     /// The factor could not be tried at all.
     #[error(transparent)]
     Kdf(#[from] KdfError),
 }
 
-/// The part of the file that a wrap is bound to.
+/// Why enough pieces gave no master key.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// They are too few.
+    #[error("more factors are needed")]
+    Incomplete,
+    /// The pieces are right and the file is not what was enrolled.
+    #[error(
+        "the unlock metadata was edited: the factors are right, and the file does not match them"
+    )]
+    Edited,
+    /// No memory for it.
+    #[error(transparent)]
+    Kdf(#[from] KdfError),
+}
+
+/// What a wrap is bound to.
 #[derive(Serialize)]
-struct WrapContext<'a> {
+struct Context<'a> {
     domain: &'static str,
     version: u32,
-    binding: &'a Binding,
-    mode: Mode,
-    derivation: Derivation,
-    id: u32,
-    kind: &'a FactorKind,
+    /// Which factor's piece; `None` for the master key.
+    factor: Option<u32>,
+    enrolment: &'a Enrolment,
 }
 
 impl Metadata {
-    /// A new profile with one password: mode `any`.
+    /// Seals `master` so that the enrolment's policy opens it: a new generation, with new pieces.
     ///
     /// # Errors
-    /// [`KdfError`].
-    pub fn with_password(
-        binding: Binding,
-        derivation: Derivation,
-        master: &MasterKey,
-        kdf: KdfParameters,
-        password: &[u8],
-        memory: &mut WorkingMemory,
-    ) -> Result<Self, KdfError> {
-        let mut metadata = Self {
-            version: VERSION,
-            binding,
-            mode: Mode::Any,
-            derivation,
-            factors: Vec::new(),
-            mac: [0; 32],
-        };
-        let secret = kdf.stretch(password, memory)?;
-        let kind = FactorKind::Password { kdf };
-        let context = metadata.wrap_context(1, &kind);
-        let wrapped = wrap::wrap(&metadata.kek(1, &secret), master.secret(), &context)?;
-        let check = metadata.check(1, &secret);
-        metadata.factors.push(Factor { id: 1, kind, check, wrapped });
+    /// [`EnrolmentError::Unsatisfiable`], [`EnrolmentError::Kdf`].
+    pub fn seal(mut enrolment: Enrolment, master: &MasterKey) -> Result<Self, EnrolmentError> {
+        enrolment.generation += 1;
+        let tree = enrolment.tree()?;
+        let (dealt, material) = tree.deal()?;
+        let derivation = enrolment.derivation();
+        let mut pieces = BTreeMap::new();
+        for (id, piece) in &dealt {
+            let factor = enrolment.factor(*id).ok_or(EnrolmentError::NoFactor(*id))?;
+            let context = context(&enrolment, Some(*id));
+            pieces.insert(*id, factor.public_key.seal(derivation, piece, &context)?);
+        }
+        let kek = kek(&enrolment, material.expose());
+        let wrapped = wrap::wrap(&kek, master.secret(), &context(&enrolment, None))?;
+        let mut metadata =
+            Self { version: VERSION, enrolment, pieces, master: wrapped, mac: [0; 32] };
         metadata.mac = metadata.compute_mac(master);
         Ok(metadata)
     }
@@ -166,18 +141,39 @@ impl Metadata {
     /// # Errors
     /// [`MetadataError`].
     pub fn parse(bytes: &[u8], expected: &Binding) -> Result<Self, MetadataError> {
-        if bytes.len() > MAX_FILE_BYTES {
-            return Err(MetadataError::TooLarge);
-        }
-        let metadata: Self = serde_json::from_slice(bytes).map_err(MetadataError::Malformed)?;
-        if metadata.version != VERSION {
-            return Err(MetadataError::Version(metadata.version));
-        }
-        if metadata.binding != *expected {
-            let Binding { installation, profile } = metadata.binding;
+        let metadata = Self::parse_any(bytes)?;
+        if metadata.enrolment.binding != *expected {
+            let Binding { installation, profile } = metadata.enrolment.binding;
             return Err(MetadataError::Foreign { installation, profile });
         }
         Ok(metadata)
+    }
+
+    /// Reads a file that may belong anywhere, as a backup does.
+    ///
+    /// # Errors
+    /// [`MetadataError`], but never [`MetadataError::Foreign`].
+    pub fn parse_any(bytes: &[u8]) -> Result<Self, MetadataError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(MetadataError::TooLarge);
+        }
+        let Versioned { version } =
+            serde_json::from_slice(bytes).map_err(MetadataError::Malformed)?;
+        if version != VERSION {
+            return Err(MetadataError::Version(version));
+        }
+        let metadata: Self = serde_json::from_slice(bytes).map_err(MetadataError::Malformed)?;
+        let enrolment = &metadata.enrolment;
+        let members = enrolment.tree().map_err(|_| MetadataError::Inconsistent)?.members();
+        if enrolment.is_consistent() && metadata.pieces.keys().eq(&members) {
+            Ok(metadata)
+        } else {
+            Err(MetadataError::Inconsistent)
+        }
     }
 
     /// The file's bytes.
@@ -188,82 +184,60 @@ impl Metadata {
         bytes
     }
 
-    /// Which function derives this profile's keys.
+    /// Who may unlock.
     #[must_use]
-    pub fn derivation(&self) -> Derivation {
-        self.derivation
+    pub const fn enrolment(&self) -> &Enrolment {
+        &self.enrolment
     }
 
-    /// The enrolled factors.
+    /// How the factors combine.
     #[must_use]
-    pub fn factors(&self) -> &[Factor] {
-        &self.factors
+    pub fn tree(&self) -> Tree {
+        self.enrolment.tree().expect("sealed and parsed metadata is consistent")
     }
 
-    /// Unlocks with a password; every password factor is tried.
+    /// The piece of one factor; `None` when the policy has no use for this factor, which is right all
+    /// the same.
     ///
     /// # Errors
-    /// [`UnlockError`].
-    pub fn unlock_with_password(
-        &self,
-        password: &[u8],
-        memory: &mut WorkingMemory,
-    ) -> Result<MasterKey, UnlockError> {
-        for factor in &self.factors {
-            let FactorKind::Password { kdf } = &factor.kind;
-            let secret = kdf.stretch(password, memory)?;
-            if bool::from(self.check(factor.id, &secret).ct_eq(&factor.check)) {
-                return self.open(factor, &secret);
-            }
+    /// [`FactorError`].
+    pub fn piece(&self, id: u32, secret: &FactorSecret) -> Result<Option<Secret<32>>, FactorError> {
+        let factor = self.enrolment.factor(id).ok_or(FactorError::NoFactor(id))?;
+        let derivation = self.enrolment.derivation();
+        if !factor.accepts(derivation, secret)? {
+            return Err(FactorError::Wrong);
         }
-        Err(UnlockError::WrongFactor)
+        let Some(sealed) = self.pieces.get(&id) else { return Ok(None) };
+        let private = secret.private_key(derivation, &factor.salt)?;
+        sealed
+            .open(derivation, &private, &context(&self.enrolment, Some(id)))
+            .map(Some)
+            .map_err(|_| FactorError::Edited)
     }
 
-    fn open(&self, factor: &Factor, secret: &Secret<32>) -> Result<MasterKey, UnlockError> {
-        let context = self.wrap_context(factor.id, &factor.kind);
-        let master = wrap::unwrap(&self.kek(factor.id, secret), &factor.wrapped, &context)
+    /// The master key, out of enough pieces.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(&self, pieces: &Pieces) -> Result<MasterKey, OpenError> {
+        let material = self.tree().combine(pieces)?.ok_or(OpenError::Incomplete)?;
+        let kek = kek(&self.enrolment, material.expose());
+        let master = wrap::unwrap(&kek, &self.master, &context(&self.enrolment, None))
             .map(MasterKey::from_secret)
-            .map_err(|_| UnlockError::Edited)?;
-        if bool::from(self.compute_mac(&master).ct_eq(&self.mac)) {
-            Ok(master)
-        } else {
-            Err(UnlockError::Edited)
-        }
+            .map_err(|_| OpenError::Edited)?;
+        if self.is_authentic(&master) { Ok(master) } else { Err(OpenError::Edited) }
     }
 
-    fn kek(&self, id: u32, secret: &Secret<32>) -> Secret<32> {
-        self.factor_key("factor-kek", id, secret)
-    }
-
-    /// Half of a key that is derived for nothing else; it reveals nothing of the KEK, and testing a
-    /// password against it costs as much as against the wrap.
-    fn check(&self, id: u32, secret: &Secret<32>) -> [u8; 16] {
-        let key = self.factor_key("factor-check", id, secret);
-        let (check, _) = key.expose().split_first_chunk().expect("16 of 32 bytes");
-        *check
-    }
-
-    fn factor_key(&self, purpose: &str, id: u32, secret: &Secret<32>) -> Secret<32> {
-        let context = format!("pds v2 {purpose} {} {id}", self.binding.profile);
-        self.derivation.derive(&context, secret.expose())
-    }
-
-    fn wrap_context(&self, id: u32, kind: &FactorKind) -> Vec<u8> {
-        let context = WrapContext {
-            domain: "pds v2 factor-wrap",
-            version: self.version,
-            binding: &self.binding,
-            mode: self.mode,
-            derivation: self.derivation,
-            id,
-            kind,
-        };
-        serde_json::to_vec(&context).expect("plain data always serialises")
+    /// Whether this file was sealed with this master key, and not edited since.
+    #[must_use]
+    pub fn is_authentic(&self, master: &MasterKey) -> bool {
+        self.compute_mac(master).ct_eq(&self.mac).into()
     }
 
     /// HMAC-SHA256 over the file with a zero MAC, whatever the derivation: both sets have it.
     fn compute_mac(&self, master: &MasterKey) -> [u8; 32] {
-        let key = master.metadata_key(self.derivation, &self.binding.profile);
+        let key = master
+            .metadata_key(self.enrolment.derivation(), self.enrolment.binding.profile.as_str());
         let unsigned = Self { mac: [0; 32], ..self.clone() };
         let text = unsigned.render();
         with_clean_stack(|| {
@@ -274,100 +248,22 @@ impl Metadata {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// What a stranger may have written into the file, without what would move a terminal's cursor or turn
+/// its text around.
+fn printable(text: &impl ToString) -> String {
+    let escaped = |c: char| match c {
+        '"' | '\'' | '\\' => c.to_string(),
+        _ => c.escape_debug().to_string(),
+    };
+    text.to_string().chars().map(escaped).collect()
+}
 
-    fn binding() -> Binding {
-        Binding { installation: Uuid::from_u128(7), profile: "default".to_owned() }
-    }
+fn kek(enrolment: &Enrolment, material: &[u8]) -> Secret<32> {
+    let context = format!("pds v2 combined-master-key {}", enrolment.binding.profile);
+    enrolment.derivation().derive(&context, material)
+}
 
-    fn cheap() -> KdfParameters {
-        KdfParameters::Argon2id { memory_kib: 64, iterations: 1, parallelism: 1, salt: [3; 16] }
-    }
-
-    fn profile(derivation: Derivation) -> (Metadata, MasterKey) {
-        let master = MasterKey::generate().unwrap();
-        let metadata = Metadata::with_password(
-            binding(),
-            derivation,
-            &master,
-            cheap(),
-            b"right",
-            &mut WorkingMemory::new(),
-        )
-        .unwrap();
-        (metadata, master)
-    }
-
-    #[test]
-    fn the_right_password_gives_the_master_key_back() {
-        for derivation in [Derivation::Blake3, Derivation::HkdfSha256] {
-            let (metadata, master) = profile(derivation);
-            let read = Metadata::parse(&metadata.render(), &binding()).unwrap();
-            let opened = read.unlock_with_password(b"right", &mut WorkingMemory::new()).unwrap();
-            assert_eq!(opened.secret().expose(), master.secret().expose());
-            let wrong = read.unlock_with_password(b"wrong", &mut WorkingMemory::new());
-            assert!(matches!(wrong, Err(UnlockError::WrongFactor)));
-        }
-    }
-
-    /// Every single edit that still parses is refused, and none gives a key.
-    #[test]
-    fn every_flipped_character_is_refused() {
-        let (metadata, _) = profile(Derivation::Blake3);
-        let file = metadata.render();
-        let mut parsed = 0;
-        for position in 0..file.len() {
-            let mut edited = file.clone();
-            edited[position] ^= 1;
-            let Ok(read) = Metadata::parse(&edited, &binding()) else { continue };
-            if read == metadata {
-                continue; // white space between two tokens
-            }
-            parsed += 1;
-            assert!(
-                read.unlock_with_password(b"right", &mut WorkingMemory::new()).is_err(),
-                "byte {position}"
-            );
-        }
-        assert!(parsed > 100, "the edits reached the checks: {parsed}");
-    }
-
-    #[test]
-    fn a_file_from_another_profile_or_installation_is_foreign() {
-        let (metadata, _) = profile(Derivation::Blake3);
-        let elsewhere = [
-            Binding { installation: Uuid::from_u128(8), ..binding() },
-            Binding { profile: "other".to_owned(), ..binding() },
-        ];
-        for binding in elsewhere {
-            let foreign = Metadata::parse(&metadata.render(), &binding);
-            assert!(matches!(foreign, Err(MetadataError::Foreign { .. })));
-            // An attacker who edits the binding as well meets the associated data.
-            let mut moved = metadata.clone();
-            moved.binding = binding;
-            assert!(moved.unlock_with_password(b"right", &mut WorkingMemory::new()).is_err());
-        }
-    }
-
-    #[test]
-    fn a_second_factor_added_by_editing_the_file_is_detected() {
-        let (metadata, _) = profile(Derivation::Blake3);
-        let (other, _) = profile(Derivation::Blake3);
-        let mut edited = metadata.clone();
-        edited.factors.push(Factor { id: 2, ..other.factors[0].clone() });
-        assert!(matches!(
-            edited.unlock_with_password(b"right", &mut WorkingMemory::new()),
-            Err(UnlockError::Edited)
-        ));
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let _ = Metadata::parse(&bytes, &binding());
-        }
-    }
+fn context(enrolment: &Enrolment, factor: Option<u32>) -> Vec<u8> {
+    let context = Context { domain: "pds v2 unlock", version: VERSION, factor, enrolment };
+    serde_json::to_vec(&context).expect("plain data always serialises")
 }

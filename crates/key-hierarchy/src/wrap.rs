@@ -36,7 +36,15 @@ pub fn wrap(
     key: &Secret<32>,
     associated_data: &[u8],
 ) -> Result<WrappedKey, KdfError> {
-    let nonce: [u8; 12] = random()?;
+    Ok(encrypt(wrapping_key, key, random()?, associated_data))
+}
+
+fn encrypt(
+    wrapping_key: &Secret<32>,
+    key: &Secret<32>,
+    nonce: [u8; 12],
+    associated_data: &[u8],
+) -> WrappedKey {
     let mut ciphertext = [0; 32];
     let buffer = InOutBuf::new(key.expose(), &mut ciphertext).expect("both are 32 bytes");
     let tag = with_clean_stack(|| {
@@ -44,7 +52,39 @@ pub fn wrap(
             .encrypt_inout_detached(&nonce.into(), associated_data, buffer)
             .expect("32 bytes are within what AES-GCM can encrypt")
     });
-    Ok(WrappedKey { nonce, ciphertext, tag: tag.into() })
+    WrappedKey { nonce, ciphertext, tag: tag.into() }
+}
+
+/// A wrap without its nonce: for a wrapping key that is used once in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrappedOnce {
+    /// The encrypted key.
+    pub ciphertext: [u8; 32],
+    /// The authentication tag.
+    pub tag: [u8; 16],
+}
+
+/// As [`wrap`], for a wrapping key that never wraps anything else.
+#[must_use]
+pub fn wrap_once(
+    wrapping_key: &Secret<32>,
+    key: &Secret<32>,
+    associated_data: &[u8],
+) -> WrappedOnce {
+    let WrappedKey { ciphertext, tag, .. } = encrypt(wrapping_key, key, [0; 12], associated_data);
+    WrappedOnce { ciphertext, tag }
+}
+
+/// Opens what [`wrap_once`] made.
+///
+/// # Errors
+/// [`DoesNotOpen`]; nothing of the key was revealed.
+pub fn unwrap_once(
+    wrapping_key: &Secret<32>,
+    WrappedOnce { ciphertext, tag }: WrappedOnce,
+    associated_data: &[u8],
+) -> Result<Secret<32>, DoesNotOpen> {
+    unwrap(wrapping_key, &WrappedKey { nonce: [0; 12], ciphertext, tag }, associated_data)
 }
 
 /// Opens what [`wrap`] made.

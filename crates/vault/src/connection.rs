@@ -11,7 +11,7 @@ use crate::ffi;
 /// `SesV`: tells a vault from any other SQLCipher file that the key might open.
 const APPLICATION_ID: i64 = 0x5365_7356;
 /// Version of the schema below.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// Before the key. SQLCipher logs to standard error by itself, and rusqlite waits five seconds for
 /// somebody else's lock, who will hold it until he stops.
@@ -45,13 +45,17 @@ PRAGMA trusted_schema = OFF;";
 const SCHEMA: &str = "\
 BEGIN EXCLUSIVE;
 PRAGMA application_id = 1399157590;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 CREATE TABLE secret (
     name TEXT NOT NULL PRIMARY KEY,
     nonce BLOB NOT NULL,
     sealed BLOB NOT NULL,
     updated INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE enrolment (
+    generation INTEGER NOT NULL
+) STRICT;
+INSERT INTO enrolment VALUES (0);
 COMMIT;";
 
 /// Opens, locks and checks the vault at `path`.

@@ -148,6 +148,57 @@ impl Vault {
         u64::try_from(count).map_err(|_| VaultError::damaged("a negative number of rows"))
     }
 
+    /// Which generation of the profile's unlock metadata this vault belongs to; 0 in a new one.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`].
+    pub fn generation(&self) -> Result<u64, VaultError> {
+        let generation: i64 = self.with(|connection| {
+            connection
+                .prepare_cached("SELECT generation FROM enrolment")?
+                .query_row([], |row| row.get(0))
+        })?;
+        u64::try_from(generation).map_err(|_| VaultError::damaged("a negative generation"))
+    }
+
+    /// Notes the generation of the unlock metadata; durable when this returns.
+    ///
+    /// # Errors
+    /// As [`Vault::set`].
+    pub fn set_generation(&self, generation: u64) -> Result<(), VaultError> {
+        let generation = i64::try_from(generation)
+            .map_err(|_| VaultError::damaged("a generation beyond all numbers"))?;
+        self.with(|connection| {
+            connection.prepare_cached("UPDATE enrolment SET generation = ?1")?.execute([generation])
+        })
+        .map(drop)
+    }
+
+    /// Writes every value into a new vault at `path`, under other keys or for another profile, and
+    /// returns it open. Each value is unsealed, and so checked, on its way.
+    ///
+    /// # Errors
+    /// As [`Vault::create`] and [`Vault::get`]. What is at `path` then is to be removed.
+    pub fn copy_to(&self, path: &Path, keys: Keys, context: Context) -> Result<Self, VaultError> {
+        let copy = Self::create(path, keys, context)?;
+        copy.with(|connection| connection.execute_batch("BEGIN EXCLUSIVE"))?;
+        {
+            let connection = self.lock();
+            let failed = |error| VaultError::of(&connection, &error);
+            let mut all = connection
+                .prepare("SELECT name, nonce, sealed FROM secret ORDER BY name")
+                .map_err(failed)?;
+            let mut rows = all.query([]).map_err(failed)?;
+            while let Some(row) = rows.next().map_err(failed)? {
+                let name: String = row.get(0).map_err(failed)?;
+                copy.set(&name, self.unseal(&name, row, 1)?.expose())?;
+            }
+        }
+        copy.with(|connection| connection.execute_batch("COMMIT"))?;
+        copy.set_generation(self.generation()?)?;
+        Ok(copy)
+    }
+
     /// Checks every page of the file and the seal of every value. Reads all of it.
     ///
     /// # Errors

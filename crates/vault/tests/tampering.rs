@@ -138,9 +138,9 @@ fn other_files_are_not_vaults() {
 fn another_format_is_named() {
     let place = place();
     create(&place.path).close().unwrap();
-    insider(&place.path, &[1; 32]).execute_batch("PRAGMA user_version = 2").unwrap();
+    insider(&place.path, &[1; 32]).execute_batch("PRAGMA user_version = 3").unwrap();
     let opened = open(&place.path);
-    assert!(matches!(opened, Err(VaultError::Format { found: 2, known: 1 })), "{opened:?}");
+    assert!(matches!(opened, Err(VaultError::Format { found: 3, known: 2 })), "{opened:?}");
 }
 
 #[test]
