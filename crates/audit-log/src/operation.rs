@@ -77,6 +77,30 @@ operations! {
     SecretList = "secret.list",
     /// A secret was deleted.
     SecretDelete = "secret.delete",
+    /// A factor was, or was to be, given towards an unlock or a change.
+    FactorTry = "factor.try",
+    /// What was given of factors was forgotten on request.
+    FactorCancel = "factor.cancel",
+    /// A factor was, or was to be, proved to work.
+    FactorTest = "factor.test",
+    /// A factor was added.
+    FactorEnroll = "factor.enroll",
+    /// A factor was removed.
+    FactorRevoke = "factor.revoke",
+    /// A factor was renamed.
+    FactorRename = "factor.rename",
+    /// The unlock policy was changed.
+    FactorPolicy = "factor.policy",
+    /// A recovery factor was split among custodians.
+    ShareSplit = "share.split",
+    /// A share was, or was to be, proved to be intact.
+    ShareVerify = "share.verify",
+    /// A profile got a new master key.
+    KeyRotate = "key.rotate",
+    /// A profile's vault was copied, encrypted, for a backup.
+    VaultBackup = "vault.backup",
+    /// A profile was made out of a backup.
+    VaultRestore = "vault.restore",
     /// Something was enrolled, or was to be, below the security floor.
     EnrolmentBelowFloor = "enrolment.below-floor",
     /// A peer was turned away: key, uid or clearance.

@@ -8,7 +8,7 @@ use ipc::audit::{AuditReply, AuditRequest};
 use ipc::clearance::permits;
 use ipc::{Credentials, Fault, FaultKind, Peer, Refusal, RefusalReason, Service, Suite, codec};
 use secret_memory::SecretBytes;
-use site_config::{AuditHash, Installation};
+use site_config::{AuditHash, Installation, MachineBinding};
 use uuid::Uuid;
 
 use crate::commit::{Commit, Refused};
@@ -235,10 +235,8 @@ pub fn unavailable(refused: Refused) -> Fault {
 fn installation(genesis: &Genesis) -> Result<Installation, StartError> {
     let damaged = || StartError::Service("the genesis entry names no valid installation".into());
     let id = Uuid::parse_str(&genesis.installation).map_err(|_| damaged())?;
-    let machine_binding = match &genesis.machine_binding {
-        Some(text) => Some(text.parse::<audit_log::Hash>().map_err(|_| damaged())?.0),
-        None => None,
-    };
+    let machine_binding =
+        MachineBinding::from_text(genesis.machine_binding.as_deref()).map_err(|_| damaged())?;
     Ok(Installation { id, org: None, machine_binding, created: String::new() })
 }
 

@@ -1,32 +1,39 @@
-//! Wrong tries: counted on disk before each try, slowed down exponentially.
+//! Wrong tries of each factor: counted on disk before each try, slowed down exponentially.
 //!
-//! A try is counted as wrong *before* the password is stretched and uncounted when it was right, so
-//! that killing the daemon in between gains nothing. Delays run on the boot clock, which nobody can
-//! set; after a reboot the whole delay starts again.
+//! A try is counted as wrong *before* the factor is looked at and uncounted when it was right, so that
+//! killing the daemon in between gains nothing. Delays run on the boot clock, which nobody can set;
+//! after a reboot the whole delay starts again.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+use site_config::UnlockSettings;
 use site_config::durable::write_atomically;
-use site_config::{ProfileName, UnlockSettings};
 
 /// What a file counts as that says nothing sensible: enough for the longest delay there can be.
 const AS_MANY_AS_NEEDED: u32 = 1000;
 
+/// In place of a factor's id: every factor that is not named. No factor has this id.
+const EVERY: u32 = u32::MAX;
+
 /// Tells one boot from another (random(4)).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The wrong tries of every profile.
+/// The wrong tries of every factor of every profile.
 pub struct Attempts {
     settings: UnlockSettings,
     boot_id: String,
-    profiles: BTreeMap<String, Tries>,
+    /// What each file says, or what counts instead.
+    files: BTreeMap<PathBuf, Counts>,
 }
+
+/// A profile's file: each factor's tries by its id. What is not there has none.
+type Counts = BTreeMap<u32, Tries>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,70 +51,79 @@ impl Attempts {
     pub fn new(settings: UnlockSettings) -> io::Result<Self> {
         let named = |error| io::Error::other(format!("cannot read {BOOT_ID}: {error}"));
         let boot_id = fs::read_to_string(BOOT_ID).map_err(named)?.trim().to_owned();
-        Ok(Self { settings, boot_id, profiles: BTreeMap::new() })
+        Ok(Self { settings, boot_id, files: BTreeMap::new() })
     }
 
-    /// Wrong tries since the last success, and how long until the next may come.
-    pub fn standing(&mut self, profile: &ProfileName, file: &Path) -> (u32, Duration) {
-        let tries = self.tries(profile, file);
+    /// Wrong tries of a factor since its last success, and how long until the next may come.
+    pub fn standing(&mut self, file: &Path, factor: u32) -> (u32, Duration) {
+        let counts = self.counts(file);
+        let Some(tries) = counts.get(&factor).or_else(|| counts.get(&EVERY)) else {
+            return (0, Duration::ZERO);
+        };
         // Not before: loading the file asks the clock too, and `not_before_ms` may be that moment.
         let wait = Duration::from_millis(tries.not_before_ms).saturating_sub(boot_clock());
         (tries.failures, wait)
     }
 
-    /// Counts a try, durably, before it is made.
-    pub fn begin(&mut self, profile: &ProfileName, file: &Path) -> io::Result<()> {
-        let failures = self.tries(profile, file).failures.saturating_add(1);
-        self.write(profile, file, failures)
+    /// Counts a try of each of these factors, durably, before it is made.
+    pub fn begin(&mut self, file: &Path, factors: &[u32]) -> io::Result<()> {
+        let more = |(factor, failures): (u32, u32)| (factor, failures.saturating_add(1));
+        let counts = self.failures(file, factors).into_iter().map(more).collect();
+        self.settle(file, &counts)
+    }
+
+    /// Wrong tries of each of these factors.
+    pub fn failures(&mut self, file: &Path, factors: &[u32]) -> BTreeMap<u32, u32> {
+        factors.iter().map(|factor| (*factor, self.standing(file, *factor).0)).collect()
     }
 
     /// So many wrong tries stand: none after a right one, as many as before after one that could
     /// not be made.
-    pub fn settle(&mut self, profile: &ProfileName, file: &Path, failures: u32) -> io::Result<()> {
-        self.write(profile, file, failures)
-    }
-
-    /// Forgets what is in memory of all profiles (after a wipe).
-    pub fn forget(&mut self) {
-        self.profiles.clear();
-    }
-
-    fn write(&mut self, profile: &ProfileName, file: &Path, failures: u32) -> io::Result<()> {
-        let not_before = boot_clock() + delay(&self.settings, failures);
-        let tries = Tries {
-            failures,
-            boot_id: self.boot_id.clone(),
-            not_before_ms: u64::try_from(not_before.as_millis()).unwrap_or(u64::MAX),
-        };
-        let bytes = serde_json::to_vec(&tries).map_err(io::Error::other)?;
+    pub fn settle(&mut self, file: &Path, failures: &BTreeMap<u32, u32>) -> io::Result<()> {
+        let mut counts = self.counts(file).clone();
+        for (factor, failures) in failures {
+            counts.insert(*factor, tries(&self.settings, &self.boot_id, *failures));
+        }
+        let bytes = serde_json::to_vec(&counts).map_err(io::Error::other)?;
         write_atomically(file, &bytes, 0o600)?;
-        self.profiles.insert(profile.as_str().to_owned(), tries);
+        self.files.insert(file.to_owned(), counts);
         Ok(())
     }
 
-    fn tries(&mut self, profile: &ProfileName, file: &Path) -> &Tries {
-        let Self { settings, boot_id, profiles } = self;
-        profiles.entry(profile.as_str().to_owned()).or_insert_with(|| load(settings, boot_id, file))
+    /// Forgets what is in memory (after a wipe, or when a file went elsewhere).
+    pub fn forget(&mut self) {
+        self.files.clear();
+    }
+
+    fn counts(&mut self, file: &Path) -> &Counts {
+        let Self { settings, boot_id, files } = self;
+        files.entry(file.to_owned()).or_insert_with(|| load(settings, boot_id, file))
     }
 }
 
-/// What the file says; a file that says nothing sensible counts as many wrong tries.
-fn load(settings: &UnlockSettings, boot_id: &str, file: &Path) -> Tries {
-    let fresh = |failures| Tries {
+/// So many wrong tries, as of now.
+fn tries(settings: &UnlockSettings, boot_id: &str, failures: u32) -> Tries {
+    let not_before = boot_clock() + delay(settings, failures);
+    Tries {
         failures,
         boot_id: boot_id.to_owned(),
-        not_before_ms: u64::try_from((boot_clock() + delay(settings, failures)).as_millis())
-            .unwrap_or(u64::MAX),
-    };
-    match fs::read(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fresh(0),
-        Err(_) => fresh(AS_MANY_AS_NEEDED),
-        Ok(bytes) => match serde_json::from_slice::<Tries>(&bytes) {
-            Ok(tries) if tries.boot_id == boot_id => tries,
-            Ok(tries) => fresh(tries.failures),
-            Err(_) => fresh(AS_MANY_AS_NEEDED),
-        },
+        not_before_ms: u64::try_from(not_before.as_millis()).unwrap_or(u64::MAX),
     }
+}
+
+/// What the file says; one that says nothing sensible counts as many wrong tries of every factor.
+fn load(settings: &UnlockSettings, boot_id: &str, file: &Path) -> Counts {
+    let garbage = || Counts::from([(EVERY, tries(settings, boot_id, AS_MANY_AS_NEEDED))]);
+    let bytes = match fs::read(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Counts::new(),
+        Err(_) => return garbage(),
+        Ok(bytes) => bytes,
+    };
+    let Ok(mut counts) = serde_json::from_slice::<Counts>(&bytes) else { return garbage() };
+    for counted in counts.values_mut().filter(|tries| tries.boot_id != boot_id) {
+        *counted = tries(settings, boot_id, counted.failures);
+    }
+    counts
 }
 
 /// The wait after so many wrong tries: none for the first few, then doubling up to the maximum.
@@ -135,6 +151,7 @@ mod tests {
             backoff_base: Duration::from_secs(1),
             backoff_max: Duration::from_secs(900),
             auto_lock: None,
+            deadline: Duration::from_secs(300),
         }
     }
 
@@ -150,29 +167,30 @@ mod tests {
     fn tries_survive_a_restart_and_a_success_clears_them() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("attempts.json");
-        let profile = ProfileName::try_from("default").unwrap();
         let mut attempts = Attempts::new(settings()).unwrap();
         for _ in 0..5 {
-            attempts.begin(&profile, &file).unwrap();
+            attempts.begin(&file, &[1, 7]).unwrap();
         }
         let mut restarted = Attempts::new(settings()).unwrap();
-        let (failures, wait) = restarted.standing(&profile, &file);
-        assert_eq!(failures, 5);
-        assert!(wait > Duration::from_secs(3) && wait <= Duration::from_secs(4), "{wait:?}");
-        restarted.settle(&profile, &file, 0).unwrap();
+        for factor in [1, 7] {
+            let (failures, wait) = restarted.standing(&file, factor);
+            assert_eq!(failures, 5);
+            assert!(wait > Duration::from_secs(3) && wait <= Duration::from_secs(4), "{wait:?}");
+        }
+        restarted.settle(&file, &BTreeMap::from([(1, 0)])).unwrap();
         let mut again = Attempts::new(settings()).unwrap();
-        assert_eq!(again.standing(&profile, &file), (0, Duration::ZERO));
+        assert_eq!(again.standing(&file, 1), (0, Duration::ZERO));
+        assert_eq!(again.standing(&file, 7).0, 5, "each factor has its own count");
     }
 
     /// The clock goes on between two looks at it.
     #[test]
     fn a_first_try_never_waits() {
         let dir = tempfile::tempdir().unwrap();
-        let profile = ProfileName::try_from("default").unwrap();
         for _ in 0..3000 {
             let mut attempts = Attempts::new(settings()).unwrap();
             let file = dir.path().join("attempts.json");
-            assert_eq!(attempts.standing(&profile, &file), (0, Duration::ZERO));
+            assert_eq!(attempts.standing(&file, 1), (0, Duration::ZERO));
         }
     }
 
@@ -180,13 +198,12 @@ mod tests {
     fn a_reboot_starts_the_delay_again_and_garbage_counts_as_many_tries() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("attempts.json");
-        let profile = ProfileName::try_from("default").unwrap();
-        let text = r#"{"failures":6,"boot_id":"another","not_before_ms":0}"#;
+        let text = r#"{"3":{"failures":6,"boot_id":"another","not_before_ms":0}}"#;
         fs::write(&file, text).unwrap();
-        let (failures, wait) = Attempts::new(settings()).unwrap().standing(&profile, &file);
+        let (failures, wait) = Attempts::new(settings()).unwrap().standing(&file, 3);
         assert!(failures == 6 && wait > Duration::from_secs(7), "{wait:?}");
         fs::write(&file, "garbage").unwrap();
-        let (_, wait) = Attempts::new(settings()).unwrap().standing(&profile, &file);
+        let (_, wait) = Attempts::new(settings()).unwrap().standing(&file, 3);
         assert!(wait > Duration::from_secs(890), "{wait:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipc::secrets::ProfileState;
-use key_hierarchy::{Derivation, MasterKey};
+use key_hierarchy::{Derivation, MasterKey, Metadata};
 use site_config::ProfileName;
 use vault::{Keys, Vault};
 
@@ -20,6 +20,11 @@ pub struct Held {
 pub struct Keyring(BTreeMap<String, Held>);
 
 impl Held {
+    /// With the vault closed.
+    pub fn closed(master: MasterKey, derivation: Derivation) -> Self {
+        Self { master, derivation, vault: None }
+    }
+
     pub fn new(master: MasterKey, derivation: Derivation, vault: Vault) -> Self {
         Self { master, derivation, vault: Some(Arc::new(vault)) }
     }
@@ -66,6 +71,23 @@ impl Keyring {
     pub fn deactivate(&mut self, profile: &ProfileName) {
         if let Some(held) = self.0.get_mut(profile.as_str()) {
             held.vault = None;
+        }
+    }
+
+    /// Whether an unlocked profile's master key sealed this metadata.
+    pub fn authenticates(&self, profile: &ProfileName, metadata: &Metadata) -> bool {
+        self.0.get(profile.as_str()).is_some_and(|held| metadata.is_authentic(&held.master))
+    }
+
+    /// Takes the vault of an active profile away, and what is held of it stays.
+    pub fn take_vault(&mut self, profile: &ProfileName) -> Option<Arc<Vault>> {
+        self.0.get_mut(profile.as_str())?.vault.take()
+    }
+
+    /// Puts back what [`Keyring::take_vault`] took.
+    pub fn put_vault(&mut self, profile: &ProfileName, vault: Arc<Vault>) {
+        if let Some(held) = self.0.get_mut(profile.as_str()) {
+            held.vault = Some(vault);
         }
     }
 

@@ -1,18 +1,26 @@
 //! daemon-secrets: vaults and their keys.
 //!
 //! Everything it does is first recorded by daemon-audit ([`trail`]); what it holds of unlocked
-//! profiles lives in secret memory ([`keyring`]); what lies on disk is in [`store`] and
-//! [`attempts`]. One request, one file, in [`handlers`].
+//! profiles lives in secret memory ([`keyring`]), and so does what was given of their factors
+//! ([`collection`]); what lies on disk is in [`store`] and [`attempts`]. A factor is tried in
+//! [`attempt`]; factors that suffice unlock ([`opening`]) or allow one change ([`changes`]). One
+//! request, one file, in [`handlers`].
 
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod attempts;
+mod backup;
+mod changes;
+mod collection;
 mod faults;
 mod handlers;
 mod keyring;
+mod opening;
 mod record;
 mod service;
 mod store;
+mod target;
 mod trail;
 
 use std::process::ExitCode;

@@ -21,6 +21,23 @@ pub fn record_of(
     record
 }
 
+/// Records that an operation is authorised, carries it out, and records how it ended.
+pub fn carry_out<T>(
+    trail: &mut Trail,
+    mut record: Record,
+    work: impl FnOnce(&mut Trail) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    trail.record(record.clone())?;
+    let result = work(trail);
+    let done = recording_failure(trail, &record, result)?;
+    let operation = record.operation;
+    record.outcome = Outcome::Done;
+    if let Err(error) = trail.record(record) {
+        log::warning(format_args!("the end of {operation} could not be recorded: {error}"));
+    }
+    Ok(done)
+}
+
 /// Runs an operation whose authorisation is already recorded, and records its failure.
 ///
 /// The failure is told even when it could not be recorded: nothing secret depends on it.

@@ -1,25 +1,26 @@
 //! The state behind the requests, and what happens without being asked.
 
+mod lifecycle;
+mod requests;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use audit_log::{Operation, Outcome};
-use daemon_runtime::{Directory, Lifecycle, Posture, RefusalLog, StartError, Startup, log};
+use daemon_runtime::{Directory, Posture, RefusalLog, StartError, Startup, log};
 use ipc::audit::Record;
-use ipc::clearance::permits;
 use ipc::client::Expected;
-use ipc::secrets::{ProfileState, SecretsReply, SecretsRequest};
-use ipc::{Credentials, Fault, FaultKind, Peer, Refusal, RefusalReason, Service, Suite, codec};
+use ipc::secrets::ProfileState;
+use ipc::{Fault, FaultKind, Refusal, Suite};
 use key_hierarchy::WorkingMemory;
-use secret_memory::SecretBytes;
-use site_config::{Daemon, Installation, ProfileName, Settings};
+use site_config::{Daemon, Installation, Key, Origin, ProfileName, Settings, Site};
 use vault::Vault;
 
 use crate::attempts::{Attempts, boot_clock};
+use crate::collection::Collections;
 use crate::faults;
 use crate::handlers;
 use crate::keyring::{Held, Keyring};
-use crate::record::record_of;
 use crate::store::Store;
 use crate::trail::{AuditDaemon, Trail};
 
@@ -34,13 +35,17 @@ pub struct SecretsService {
     directory: Directory,
     refusals: RefusalLog,
     installation: RwLock<Option<Arc<Installation>>>,
-    /// Held by `init`, `wipe` and `profile create` from their first check to their end.
+    /// Held by whatever opens, makes, changes or destroys a profile, from its first check to its end.
     changing: Mutex<()>,
     /// Counts locks: what was begun before one must not end after it.
     locks: AtomicU64,
     /// What `default-profile` says; read from the disk when it may have changed.
     default_profile: RwLock<Option<ProfileName>>,
     keyring: RwLock<Keyring>,
+    /// What was given of factors that don't suffice yet.
+    pub collections: Collections,
+    /// Where policy.toml demands the unlock policy, if it does.
+    pub policy_lock: Option<String>,
     /// Held while a factor is tried: one at a time, so that tries are counted in order and the
     /// working memory of one suffices.
     attempts: Mutex<Attempts>,
@@ -85,6 +90,8 @@ impl SecretsService {
             locks: AtomicU64::new(0),
             default_profile: RwLock::default(),
             keyring: RwLock::default(),
+            collections: Collections::default(),
+            policy_lock: policy_lock(&startup.site),
             attempts: Mutex::new(attempts),
             working_memory: Mutex::default(),
             last_stretch: AtomicU64::new(0),
@@ -104,7 +111,8 @@ impl SecretsService {
             installation.map(Arc::new);
     }
 
-    /// Excludes every other `init`, `wipe` and `profile create`; nothing else waits for it.
+    /// Excludes everything else that opens, makes, changes or destroys a profile. A lock never waits
+    /// for it.
     pub fn changing(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,6 +126,7 @@ impl SecretsService {
     pub fn forget_keys(&self, profile: Option<&ProfileName>) -> Vec<String> {
         let mut keyring = self.keyring_mut();
         self.locks.fetch_add(1, Ordering::SeqCst);
+        self.collections.forget(profile);
         match profile {
             Some(profile) => {
                 keyring.remove(profile).then(|| profile.to_string()).into_iter().collect()
@@ -289,154 +298,13 @@ impl SecretsService {
     pub fn forget_recorded_start(&self) {
         self.start_is_recorded.store(false, Ordering::Release);
     }
-
-    fn answer<'a>(
-        &self,
-        trail: &mut Trail,
-        peer: &Peer,
-        request: SecretsRequest<'a>,
-    ) -> Result<SecretsReply<'a>, Fault> {
-        use SecretsRequest as Request;
-        use handlers as h;
-        match request {
-            Request::Status => h::status::handle(self),
-            Request::Posture => Ok(SecretsReply::Posture(self.posture.checks())),
-            Request::Init { org, bind_machine, profile, password } => {
-                h::init::handle(self, trail, peer, org, bind_machine, profile, password)
-            }
-            Request::Wipe { installation } => h::wipe::handle(self, trail, peer, installation),
-            Request::Unlock { profile, password } => {
-                h::unlock::handle(self, trail, peer, profile, password)
-            }
-            Request::Lock { profile } => h::lock::handle(self, trail, peer, profile),
-            Request::ProfileCreate { profile, password } => {
-                h::profile_create::handle(self, trail, peer, profile, password)
-            }
-            Request::ProfileActivate { profile } => {
-                h::profile_activate::handle(self, trail, peer, profile)
-            }
-            Request::ProfileDeactivate { profile } => {
-                h::profile_deactivate::handle(self, trail, peer, profile)
-            }
-            Request::ProfileDefault { profile } => {
-                h::profile_default::handle(self, trail, peer, profile)
-            }
-            Request::SecretSet { profile, name, value } => {
-                h::secret_set::handle(self, trail, peer, profile, name, value)
-            }
-            Request::SecretList { profile, after } => {
-                h::secret_list::handle(self, trail, peer, profile, after)
-            }
-            Request::SecretDelete { profile, name } => {
-                h::secret_delete::handle(self, trail, peer, profile, name)
-            }
-            // Its reply borrows the value, so `handle` below encodes it where the value lives.
-            Request::SecretGet { .. } => unreachable!("answered by handle"),
-        }
-    }
 }
 
-impl Service for SecretsService {
-    type Worker = Trail;
-
-    fn worker(&self) -> Trail {
-        Trail::new(Arc::clone(&self.audit))
-    }
-
-    fn accepts(&self, suite: Suite) -> bool {
-        self.directory.accepts(suite)
-    }
-
-    fn peer(&self, key: &[u8; 32], credentials: Credentials) -> Result<Peer, RefusalReason> {
-        self.directory.peer(key, credentials)
-    }
-
-    fn refused(&self, trail: &mut Trail, refusal: &Refusal) {
-        if let Some(unrecorded) = self.refusals.admit(refusal) {
-            self.record_refusal(trail, refusal, unrecorded);
-        }
-    }
-
-    fn handle(&self, trail: &mut Trail, peer: &Peer, request: &[u8]) -> Option<SecretBytes> {
-        let request: SecretsRequest<'_> = codec::decode(request).ok()?;
-        let operation = request.operation();
-        if !permits(peer.role, operation) {
-            let mut record = record_of(Operation::PeerRefused, Outcome::Refused, peer, None);
-            record.subject = Some(Daemon::Secrets.as_str().to_owned());
-            record.detail.insert("reason".to_owned(), "no clearance".to_owned());
-            record.detail.insert("request".to_owned(), format!("{operation:?}"));
-            let _ = trail.record(record);
-            let fault = Fault::not_cleared(peer.role.as_str());
-            return codec::encode(&SecretsReply::Fault(fault)).ok();
-        }
-        let value;
-        let reply = if let SecretsRequest::SecretGet { profile, name, purpose } = request {
-            value = handlers::secret_get::handle(self, trail, peer, profile, name, purpose);
-            match &value {
-                Ok(value) => SecretsReply::Value(value.expose()),
-                Err(fault) => SecretsReply::Fault(fault.clone()),
-            }
-        } else {
-            self.answer(trail, peer, request).unwrap_or_else(SecretsReply::Fault)
-        };
-        codec::encode(&reply).ok()
-    }
-}
-
-impl Lifecycle for SecretsService {
-    /// The trail must be there: a daemon whose start nobody noted does not serve.
-    fn start(&self, trail: &mut Trail) -> Result<(), Fault> {
-        let status = trail.status()?;
-        match (self.installation(), status) {
-            (None, None) => Ok(()),
-            (Some(installation), Some(status)) if status.installation != installation.id => {
-                let text = format!(
-                    "the vaults belong to installation {} and the audit trail to {}; nothing was \
-                     changed. Restore the one that is wrong",
-                    installation.id, status.installation
-                );
-                Err(Fault::new(FaultKind::Tampered, text))
-            }
-            (Some(installation), None) => {
-                let text = format!(
-                    "installation {} has lost its audit trail; nothing was changed. Restore the \
-                     trail from an export",
-                    installation.id
-                );
-                Err(Fault::new(FaultKind::Tampered, text))
-            }
-            (None, Some(status)) if status.has_vaults => {
-                let text = format!(
-                    "installation {} has lost its vaults; nothing was changed. Restore this \
-                     daemon's directory from a backup; if they are gone for good, move the \
-                     directory of daemon-audit away, keep it, and run `sesame init`",
-                    status.installation
-                );
-                Err(Fault::new(FaultKind::Tampered, text))
-            }
-            (_, Some(_)) => self.record_start(trail),
-        }
-    }
-
-    fn tick(&self, trail: &mut Trail) -> Result<(), String> {
-        self.release_working_memory();
-        self.lock_when_idle(trail);
-        // Last, because it may have to wait.
-        if let Some((refusal, unrecorded)) = self.refusals.overdue() {
-            self.record_refusal(trail, &refusal, unrecorded);
-        }
-        Ok(())
-    }
-
-    fn stop(&self, trail: &mut Trail) {
-        self.forget_keys(None);
-        if let Some((refusal, unrecorded)) = self.refusals.drain() {
-            self.record_refusal(trail, &refusal, unrecorded);
-        }
-        if self.start_is_recorded.load(Ordering::Acquire) {
-            let mut record = Record::new(Operation::DaemonStop, Outcome::Done);
-            record.subject = Some(Daemon::Secrets.as_str().to_owned());
-            let _ = trail.record(record);
-        }
-    }
+/// The source of the first entry of policy.toml about `auth`.
+fn policy_lock(site: &Site) -> Option<String> {
+    let keys = [Key::AuthMode, Key::AuthPolicyRequired, Key::AuthPolicyAdditionalRequired];
+    keys.into_iter().find_map(|key| match site.origin(key) {
+        Origin::Policy { source, .. } => Some(source.clone()),
+        _ => None,
+    })
 }

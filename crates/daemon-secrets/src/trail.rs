@@ -65,10 +65,11 @@ impl Trail {
     /// Starts the trail of an installation. Returns the id of the trail that is there now: another
     /// one than `installation`'s when an earlier `init` was interrupted.
     pub fn genesis(&mut self, installation: &Installation) -> Result<Uuid, Fault> {
+        let binding = installation.machine_binding.to_text();
         let request = AuditRequest::Genesis {
             installation: installation.id,
             org: installation.org.as_ref().map(|org| org.as_str()),
-            machine_binding: installation.machine_binding,
+            machine_binding: binding.as_deref(),
         };
         self.request(&request, |reply| match reply {
             AuditReply::Genesis(id) => Some(id),

@@ -20,6 +20,7 @@
 //!
 //! This crate is one of the three places where `unsafe` is allowed.
 
+pub mod environment;
 pub mod filesystem;
 pub mod network;
 pub mod posture;

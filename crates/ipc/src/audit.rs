@@ -24,8 +24,8 @@ pub enum AuditRequest<'a> {
         installation: Uuid,
         /// Its namespace.
         org: Option<&'a str>,
-        /// Keyed hash of the machine's id, if it is bound.
-        machine_binding: Option<[u8; 32]>,
+        /// What it is bound to, if it is: a keyed hash of the machine's id in hexadecimal, or `tpm`.
+        machine_binding: Option<&'a str>,
     },
     /// Make one entry durable.
     Append(Record),

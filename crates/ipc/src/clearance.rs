@@ -33,8 +33,6 @@ pub enum Operation {
     Init,
     /// daemon-secrets: destroy the installation.
     Wipe,
-    /// daemon-secrets: unlock a profile.
-    Unlock,
     /// daemon-secrets: lock.
     Lock,
     /// daemon-secrets: a new profile.
@@ -53,9 +51,37 @@ pub enum Operation {
     SecretList,
     /// daemon-secrets: remove a secret.
     SecretDelete,
+    /// daemon-secrets: factors and policy.
+    FactorList,
+    /// daemon-secrets: ask for a change.
+    FactorBegin,
+    /// daemon-secrets: give a factor towards an unlock or a change.
+    FactorSubmit,
+    /// daemon-secrets: forget what was given.
+    FactorCancel,
+    /// daemon-secrets: prove that a factor works.
+    FactorTest,
+    /// daemon-secrets: add a factor.
+    FactorEnroll,
+    /// daemon-secrets: remove a factor.
+    FactorRevoke,
+    /// daemon-secrets: rename a factor.
+    FactorRename,
+    /// daemon-secrets: another policy.
+    FactorPolicy,
+    /// daemon-secrets: make recovery shares.
+    ShareSplit,
+    /// daemon-secrets: prove that a share is intact.
+    ShareVerify,
+    /// daemon-secrets: a new master key.
+    KeyRotate,
+    /// daemon-secrets: an encrypted backup.
+    VaultBackup,
+    /// daemon-secrets: a profile out of a backup.
+    VaultRestore,
 }
 
-use Role::{Auditor, DaemonSecrets, Operator};
+use Role::{Auditor, Custodian, DaemonSecrets, Operator};
 
 /// The roles that each operation is open to. What is not here is open to nobody.
 pub const TABLE: &[(Operation, &[Role])] = &[
@@ -70,12 +96,11 @@ pub const TABLE: &[(Operation, &[Role])] = &[
     (Operation::AuditExport, &[Operator, Auditor]),
     (Operation::AuditPublicKey, &[Operator, Auditor]),
     (Operation::AuditRotateKey, &[Operator]),
-    (Operation::Status, &[Operator, Auditor]),
-    (Operation::Posture, &[Operator, Auditor]),
+    (Operation::Status, &[Operator, Custodian, Auditor]),
+    (Operation::Posture, &[Operator, Custodian, Auditor]),
     (Operation::Init, &[Operator]),
     (Operation::Wipe, &[Operator]),
-    (Operation::Unlock, &[Operator]),
-    (Operation::Lock, &[Operator, Auditor]), // anybody known may pull the brake
+    (Operation::Lock, &[Operator, Custodian, Auditor]), // anybody known may pull the brake
     (Operation::ProfileCreate, &[Operator]),
     (Operation::ProfileActivate, &[Operator]),
     (Operation::ProfileDeactivate, &[Operator]),
@@ -84,6 +109,21 @@ pub const TABLE: &[(Operation, &[Role])] = &[
     (Operation::SecretGet, &[Operator]),
     (Operation::SecretList, &[Operator]),
     (Operation::SecretDelete, &[Operator]),
+    // A custodian gives a factor, and proves that it works. What it opens is not the custodian's.
+    (Operation::FactorList, &[Operator, Custodian]),
+    (Operation::FactorSubmit, &[Operator, Custodian]),
+    (Operation::FactorCancel, &[Operator, Custodian]),
+    (Operation::FactorTest, &[Operator, Custodian]),
+    (Operation::ShareVerify, &[Operator, Custodian]),
+    (Operation::FactorBegin, &[Operator]),
+    (Operation::FactorEnroll, &[Operator]),
+    (Operation::FactorRevoke, &[Operator]),
+    (Operation::FactorRename, &[Operator]),
+    (Operation::FactorPolicy, &[Operator]),
+    (Operation::ShareSplit, &[Operator]),
+    (Operation::KeyRotate, &[Operator]),
+    (Operation::VaultBackup, &[Operator]),
+    (Operation::VaultRestore, &[Operator]),
 ];
 
 /// Whether the table opens `operation` to `role`.

@@ -11,6 +11,8 @@ pub enum FaultKind {
     AlreadyInitialised,
     /// The profile is locked, or its vault is not active.
     Locked,
+    /// More factors are needed; what was given is kept for a while.
+    Incomplete,
     /// The factor is wrong. It was recorded.
     WrongFactor,
     /// Too many wrong tries; see `retry_after_seconds`.

@@ -8,7 +8,7 @@
 //! - [`frame`]: a length and that many bytes.
 //! - [`suite`], [`resolver`], [`session`]: the Noise handshake and what follows it.
 //! - [`codec`]: postcard, straight into and out of secret memory.
-//! - [`audit`], [`secrets`]: the requests that each daemon answers.
+//! - [`audit`], [`secrets`], [`factors`]: the requests that each daemon answers.
 //! - [`clearance`]: who may ask for what, in one table.
 //! - [`client`], [`server`]: the two ends.
 
@@ -19,6 +19,7 @@ pub mod clearance;
 pub mod client;
 pub mod codec;
 pub mod connection;
+pub mod factors;
 pub mod fault;
 pub mod frame;
 pub mod identity;

@@ -2,9 +2,12 @@
 
 use hardening::posture::Check;
 use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
+use site_config::UnlockPolicy;
 use uuid::Uuid;
 
 use crate::clearance::Operation;
+use crate::factors::{Cause, Enrolled, NewFactor, Progress, Source};
 use crate::fault::Fault;
 
 /// A request to daemon-secrets. A `profile` of `None` means the default profile.
@@ -18,39 +21,31 @@ pub enum SecretsRequest<'a> {
     Init {
         /// Namespace of the organisation.
         org: Option<&'a str>,
-        /// Whether to bind to this machine's id.
-        bind_machine: bool,
+        /// What to bind it to.
+        binding: BindTo,
         /// Name of the first profile.
         profile: &'a str,
-        /// Its first factor.
-        #[serde(with = "serde_bytes")]
-        password: &'a [u8],
+        /// Its first factors.
+        #[serde(borrow)]
+        factors: Vec<NewFactor<'a>>,
     },
     /// Destroy the installation.
     Wipe {
         /// Which; it must be this one.
         installation: Uuid,
     },
-    /// Reconstruct a profile's master key and open its vault.
-    Unlock {
-        /// Which profile.
-        profile: Option<&'a str>,
-        /// The factor.
-        #[serde(with = "serde_bytes")]
-        password: &'a [u8],
-    },
     /// Forget a profile's keys, or everybody's.
     Lock {
         /// Which profile; all when `None`.
         profile: Option<&'a str>,
     },
-    /// A further profile with a password of its own.
+    /// A further profile with factors of its own.
     ProfileCreate {
         /// Its name.
         profile: &'a str,
-        /// Its first factor.
-        #[serde(with = "serde_bytes")]
-        password: &'a [u8],
+        /// Its first factors.
+        #[serde(borrow)]
+        factors: Vec<NewFactor<'a>>,
     },
     /// Open the vault of an unlocked profile.
     ProfileActivate {
@@ -100,6 +95,142 @@ pub enum SecretsRequest<'a> {
         /// Its name.
         name: &'a str,
     },
+    /// A profile's factors and policy, and what is being collected.
+    FactorList {
+        /// Of what.
+        source: Source<'a>,
+    },
+    /// Ask for a change, by its text, that others give factors for.
+    FactorBegin {
+        /// Of what.
+        source: Source<'a>,
+        /// The text of its `Change`.
+        change: &'a str,
+    },
+    /// Give a factor towards an unlock or a change. What suffices for an unlock unlocks.
+    FactorSubmit {
+        /// Of what.
+        source: Source<'a>,
+        /// What for.
+        cause: Cause<'a>,
+        /// Which factor; several when it is not known which of these passwords it is.
+        factors: Vec<u32>,
+        /// What the factor answered: a password, a signature, a share, and so on.
+        #[serde(with = "serde_bytes")]
+        evidence: &'a [u8],
+        /// With a share that is locked: its custodian's passphrase.
+        #[serde(with = "serde_bytes")]
+        passphrase: Option<&'a [u8]>,
+    },
+    /// Forget what was given; a backup that was to become a profile too.
+    FactorCancel {
+        /// Of what.
+        source: Source<'a>,
+    },
+    /// Prove that a factor still works, and nothing else.
+    FactorTest {
+        /// Which profile.
+        profile: Option<&'a str>,
+        /// Which factor.
+        factors: Vec<u32>,
+        /// What the factor answered.
+        #[serde(with = "serde_bytes")]
+        evidence: &'a [u8],
+    },
+    /// Add a factor. It and those below must have been authorised by enough factors.
+    FactorEnroll {
+        /// Which profile.
+        profile: Option<&'a str>,
+        /// The factor.
+        #[serde(borrow)]
+        factor: NewFactor<'a>,
+    },
+    /// Remove a factor, under a new master key.
+    FactorRevoke {
+        /// Which profile.
+        profile: Option<&'a str>,
+        /// Which factor.
+        factor: u32,
+    },
+    /// Call a factor something else.
+    FactorRename {
+        /// Which profile.
+        profile: Option<&'a str>,
+        /// Which factor.
+        factor: u32,
+        /// What it is to be called.
+        label: &'a str,
+    },
+    /// Another unlock policy.
+    FactorPolicy {
+        /// Which profile.
+        profile: Option<&'a str>,
+        /// The policy.
+        policy: UnlockPolicy,
+    },
+    /// A new recovery factor in shares.
+    ShareSplit {
+        /// Which profile.
+        profile: Option<&'a str>,
+        /// What the factor is called.
+        label: &'a str,
+        /// How many shares give it.
+        threshold: u8,
+        /// How many shares there are.
+        shares: u8,
+        /// A passphrase for each share, or none at all. An empty one locks nothing.
+        #[serde(borrow)]
+        passphrases: Vec<&'a Bytes>,
+    },
+    /// Prove that a share is intact and of this profile, and nothing else.
+    ShareVerify {
+        /// Which profile.
+        profile: Option<&'a str>,
+        /// The share.
+        #[serde(with = "serde_bytes")]
+        share: &'a [u8],
+        /// The custodian's passphrase, when it is locked.
+        #[serde(with = "serde_bytes")]
+        passphrase: Option<&'a [u8]>,
+    },
+    /// A new master key, and the vault under it.
+    KeyRotate {
+        /// Which profile.
+        profile: Option<&'a str>,
+    },
+    /// A piece of a backup. The first one makes it.
+    VaultBackup {
+        /// Which profile.
+        profile: Option<&'a str>,
+        /// From which byte on.
+        offset: u64,
+    },
+    /// A piece of a backup that is to become a profile.
+    VaultRestoreWrite {
+        /// The name of the new profile.
+        profile: &'a str,
+        /// At which byte; 0 begins anew.
+        offset: u64,
+        /// The bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: &'a [u8],
+    },
+    /// Make the profile out of the backup that was written, once its factors authorised that.
+    VaultRestore {
+        /// The name of the new profile.
+        profile: &'a str,
+    },
+}
+
+/// What an installation is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BindTo {
+    /// Nothing.
+    Nothing,
+    /// This machine's id.
+    MachineId,
+    /// This machine's TPM: each profile needs a factor of it, whatever its policy says.
+    Tpm,
 }
 
 /// What a secret is read for, as the client says; it goes into the trail.
@@ -120,7 +251,6 @@ impl SecretsRequest<'_> {
             Self::Posture => Operation::Posture,
             Self::Init { .. } => Operation::Init,
             Self::Wipe { .. } => Operation::Wipe,
-            Self::Unlock { .. } => Operation::Unlock,
             Self::Lock { .. } => Operation::Lock,
             Self::ProfileCreate { .. } => Operation::ProfileCreate,
             Self::ProfileActivate { .. } => Operation::ProfileActivate,
@@ -130,6 +260,20 @@ impl SecretsRequest<'_> {
             Self::SecretGet { .. } => Operation::SecretGet,
             Self::SecretList { .. } => Operation::SecretList,
             Self::SecretDelete { .. } => Operation::SecretDelete,
+            Self::FactorList { .. } => Operation::FactorList,
+            Self::FactorBegin { .. } => Operation::FactorBegin,
+            Self::FactorSubmit { .. } => Operation::FactorSubmit,
+            Self::FactorCancel { .. } => Operation::FactorCancel,
+            Self::FactorTest { .. } => Operation::FactorTest,
+            Self::FactorEnroll { .. } => Operation::FactorEnroll,
+            Self::FactorRevoke { .. } => Operation::FactorRevoke,
+            Self::FactorRename { .. } => Operation::FactorRename,
+            Self::FactorPolicy { .. } => Operation::FactorPolicy,
+            Self::ShareSplit { .. } => Operation::ShareSplit,
+            Self::ShareVerify { .. } => Operation::ShareVerify,
+            Self::KeyRotate { .. } => Operation::KeyRotate,
+            Self::VaultBackup { .. } => Operation::VaultBackup,
+            Self::VaultRestoreWrite { .. } | Self::VaultRestore { .. } => Operation::VaultRestore,
         }
     }
 }
@@ -159,6 +303,34 @@ pub enum SecretsReply<'a> {
     },
     /// To `SecretList`, sorted; empty at the end.
     Names(Vec<String>),
+    /// To `FactorList`.
+    Enrolled(Enrolled),
+    /// To `FactorSubmit`: accepted, and what is still needed.
+    Progress(Progress),
+    /// To `FactorTest` and `FactorEnroll`: which factor.
+    Factor(u32),
+    /// To `ShareSplit`: each custodian's share, in order.
+    #[serde(borrow)]
+    Shares(Vec<&'a Bytes>),
+    /// To `ShareVerify`.
+    Share {
+        /// Of which factor.
+        factor: u32,
+        /// Which share, from 1.
+        number: u8,
+        /// Of how many.
+        shares: u8,
+        /// How many give the factor.
+        threshold: u8,
+    },
+    /// To `VaultBackup`: bytes from the offset on; none at the end.
+    Piece {
+        /// Bytes of the whole backup.
+        total: u64,
+        /// Some of them.
+        #[serde(borrow, with = "serde_bytes")]
+        bytes: &'a [u8],
+    },
     /// It was not done.
     Fault(Fault),
 }
@@ -187,6 +359,8 @@ pub struct InstallationStatus {
     pub created: String,
     /// Whether it is bound to this machine.
     pub machine_bound: bool,
+    /// Whether by the machine's TPM: each profile then has a factor of it.
+    pub machine_tpm: bool,
 }
 
 /// Where a profile stands.
@@ -198,11 +372,15 @@ pub struct ProfileStatus {
     pub default: bool,
     /// Locked, unlocked or active.
     pub state: ProfileState,
-    /// The enrolled factors, such as `password`.
+    /// The enrolled factors' kinds, such as `password`.
     pub factors: Vec<String>,
-    /// Wrong tries since the last success.
+    /// How they combine, such as `any one factor`.
+    pub policy: String,
+    /// What is being collected for it: for what, and how long it is kept.
+    pub pending: Option<(String, u64)>,
+    /// Wrong tries of the factor that has most, since its last success.
     pub failures: u32,
-    /// Seconds until the next try counts.
+    /// Seconds until the next try of any factor counts.
     pub retry_after_seconds: u64,
 }
 

@@ -52,7 +52,7 @@ impl Limits {
     pub(crate) fn idle_for(&self, role: Role) -> Duration {
         match role {
             Role::DaemonAudit | Role::DaemonSecrets => Duration::from_secs(365 * 86400),
-            Role::Operator | Role::Auditor => self.idle,
+            Role::Operator | Role::Custodian | Role::Auditor => self.idle,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The trail of a new installation.
 
-use audit_log::{Genesis, Hash, HashAlgorithm, Writer, origin};
+use audit_log::{Genesis, HashAlgorithm, Writer, origin};
 use daemon_runtime::log;
 use ipc::audit::AuditReply;
 use ipc::{Fault, FaultKind, Peer};
@@ -18,14 +18,14 @@ pub fn handle(
     peer: &Peer,
     installation: Uuid,
     org: Option<&str>,
-    machine_binding: Option<[u8; 32]>,
+    machine_binding: Option<&str>,
 ) -> AuditReply<'static> {
     let mut sealing = service.sealer.hold();
     let present = service.commit.trail().as_ref().map(|writer| writer.genesis().clone());
     if let Some(present) = present {
         let name = present.installation.clone();
         if !service.store.is_wiped(&name) {
-            return resume(&present, org, machine_binding.is_some());
+            return resume(&present, org, machine_binding);
         }
         // The last thing that its key does: a wiped installation's trail has no loose end.
         if let Err(refused) = sealing.seal(&service.commit, sealer::draft("wipe")) {
@@ -57,13 +57,22 @@ pub fn handle(
 }
 
 /// Goes on with what the trail says that the installation is.
-fn resume(present: &Genesis, org: Option<&str>, is_bound: bool) -> AuditReply<'static> {
-    let was_bound = present.machine_binding.is_some();
-    if present.org.as_deref() == org && was_bound == is_bound {
+fn resume(
+    present: &Genesis,
+    org: Option<&str>,
+    machine_binding: Option<&str>,
+) -> AuditReply<'static> {
+    // The keyed hash differs with the installation's id, which the new one does not have yet.
+    let way = |binding: Option<&str>| match binding {
+        None => "none",
+        Some("tpm") => "tpm",
+        Some(_) => "machine-id",
+    };
+    let binding = way(present.machine_binding.as_deref());
+    if present.org.as_deref() == org && binding == way(machine_binding) {
         return AuditReply::Genesis(Uuid::parse_str(&present.installation).unwrap_or_default());
     }
     let org = present.org.as_ref().map(|org| format!(" --org {org}")).unwrap_or_default();
-    let binding = if was_bound { "machine-id" } else { "none" };
     let text = format!(
         "the trail of an earlier init is there, and it was for another organisation or binding; go on \
          with it: sesame init{org} --machine-binding {binding}"
@@ -77,7 +86,7 @@ fn create(
     sealing: &mut Held<'_>,
     installation: Uuid,
     org: Option<&str>,
-    machine_binding: Option<[u8; 32]>,
+    machine_binding: Option<&str>,
 ) -> Result<Writer, String> {
     let installation = installation.to_string();
     let name = origin(&installation).parse().map_err(|error: KeyNameError| error.to_string())?;
@@ -89,7 +98,7 @@ fn create(
         },
         installation,
         org: org.map(str::to_owned),
-        machine_binding: machine_binding.map(|binding| Hash(binding).to_string()),
+        machine_binding: machine_binding.map(str::to_owned),
         keys: keys.public().clone(),
     };
     service.store.create(&genesis, peer.recorded().into_actor(), keys)

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 
 use audit_log::{Operation, Outcome};
 use daemon_runtime::{MACHINE_ID, log};
-use ipc::secrets::SecretsReply;
+use ipc::factors::NewFactor;
+use ipc::secrets::{BindTo, SecretsReply};
 use ipc::{Fault, FaultKind, Peer};
-use site_config::installation::machine_binding;
 use site_config::{Installation, OrgNamespace, ProfileName};
 
 use crate::faults;
@@ -22,9 +22,9 @@ pub fn handle<'a>(
     trail: &mut Trail,
     peer: &Peer,
     org: Option<&str>,
-    bind_machine: bool,
+    bind_to: BindTo,
     profile: &str,
-    password: &[u8],
+    factors: &[NewFactor<'_>],
 ) -> Result<SecretsReply<'a>, Fault> {
     let _changing = service.changing();
     if let Some(present) = service.installation() {
@@ -41,22 +41,30 @@ pub fn handle<'a>(
     let profile = ProfileName::try_from(profile).map_err(|error| faults::from_name(&error))?;
     let org = org.map(OrgNamespace::try_from).transpose();
     let org = org.map_err(|error| faults::from_name(&error))?;
-    enrol::check_password(service, password)?;
+    enrol::check_factors(service, factors)?;
     let floor = enrol::check_floor(service, trail, peer)?;
 
-    let machine_id = bind_machine.then(|| Path::new(MACHINE_ID));
+    let bind_to = match bind_to {
+        BindTo::Nothing => site_config::BindTo::Nothing,
+        BindTo::MachineId => site_config::BindTo::MachineId(Path::new(MACHINE_ID)),
+        BindTo::Tpm => site_config::BindTo::Tpm,
+    };
     let created = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let invalid = |error: &dyn std::fmt::Display| {
         Fault::new(FaultKind::InvalidInput, format!("nothing was initialised: {error}"))
     };
     let mut installation =
-        Installation::new(org, machine_id, created).map_err(|error| invalid(&error))?;
+        Installation::new(org, bind_to, created).map_err(|error| invalid(&error))?;
+    enrol::check_machine(installation.machine_binding, factors)?;
+    // A policy that these factors can't satisfy must be known before there is a trail.
+    let (mut metadata, mut keys) = enrol::new_profile(service, &installation, &profile, factors)?;
     let present = trail.genesis(&installation)?;
     let resumed = present != installation.id;
     if resumed {
         installation.id = present;
-        let binding = machine_id.map(|path| machine_binding(&present, path)).transpose();
-        installation.machine_binding = binding.map_err(|error| invalid(&error))?;
+        installation.machine_binding =
+            bind_to.binding(&present).map_err(|error| invalid(&error))?;
+        (metadata, keys) = enrol::new_profile(service, &installation, &profile, factors)?;
     }
     service.record_start(trail)?;
 
@@ -66,15 +74,9 @@ pub fn handle<'a>(
     }
     trail.record(record.clone())?;
     floor.note(trail, peer, &profile)?;
-    let stored = enrol::new_profile(service, &installation, &profile, password).and_then(
-        |(metadata, keys)| {
-            let new = NewProfile { name: &profile, metadata: &metadata, keys };
-            service
-                .store
-                .create_installation(&installation, new)
-                .map_err(|error| enrol::not_stored(&error))
-        },
-    );
+    let new = NewProfile { name: &profile, metadata: &metadata, keys };
+    let stored = service.store.create_installation(&installation, new);
+    let stored = stored.map_err(|error| enrol::not_stored(&error));
     recording_failure(trail, &record, stored)?;
     service.attempts().forget();
     service.forget_default_profile();

@@ -1,7 +1,17 @@
 //! One file a request. Each records first and acts then.
 
-mod enrol;
+pub mod enrol;
+pub mod factor_begin;
+pub mod factor_cancel;
+pub mod factor_enroll;
+pub mod factor_list;
+pub mod factor_policy;
+pub mod factor_rename;
+pub mod factor_revoke;
+pub mod factor_submit;
+pub mod factor_test;
 pub mod init;
+pub mod key_rotate;
 pub mod lock;
 pub mod profile_activate;
 pub mod profile_create;
@@ -11,6 +21,9 @@ pub mod secret_delete;
 pub mod secret_get;
 pub mod secret_list;
 pub mod secret_set;
+pub mod share_split;
+pub mod share_verify;
 pub mod status;
-pub mod unlock;
+pub mod vault_backup;
+pub mod vault_restore;
 pub mod wipe;

@@ -4,9 +4,10 @@ use audit_log::{Operation, Outcome};
 use ipc::secrets::{ProfileState, SecretsReply};
 use ipc::{Fault, FaultKind, Peer};
 
-use crate::faults;
+use crate::opening::open_vault_with;
 use crate::record::{record_of, recording_failure};
 use crate::service::SecretsService;
+use crate::target::Target;
 use crate::trail::Trail;
 
 pub fn handle<'a>(
@@ -15,20 +16,21 @@ pub fn handle<'a>(
     peer: &Peer,
     profile: &str,
 ) -> Result<SecretsReply<'a>, Fault> {
+    let _changing = service.changing();
     let installation = service.initialised()?;
     let profile = service.profile(Some(profile))?;
     let record = record_of(Operation::ProfileActivate, Outcome::Authorised, peer, Some(&profile));
     trail.record(record.clone())?;
-    // One lock over all of it: two activations can't both open the vault.
     let mut keyring = service.keyring_mut();
     if keyring.state(&profile) == ProfileState::Active {
         return Ok(SecretsReply::Done);
     }
     let opened = match keyring.keys(&profile) {
-        Some(keys) => service
-            .store
-            .open_vault(&installation, &profile, keys)
-            .map_err(|error| faults::from_vault(&error)),
+        Some(keys) => Target::profile(service, Some(profile.as_str()))
+            .and_then(|target| target.metadata(service))
+            .and_then(|metadata| {
+                open_vault_with(service, &installation, &profile, &metadata, keys)
+            }),
         None => {
             let text =
                 format!("profile {profile} is locked; run `sesame unlock --profile {profile}`");

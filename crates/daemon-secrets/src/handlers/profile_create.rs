@@ -2,6 +2,7 @@
 
 use audit_log::{Operation, Outcome};
 use daemon_runtime::log;
+use ipc::factors::NewFactor;
 use ipc::secrets::SecretsReply;
 use ipc::{Fault, FaultKind, Peer};
 use site_config::ProfileName;
@@ -18,7 +19,7 @@ pub fn handle<'a>(
     trail: &mut Trail,
     peer: &Peer,
     profile: &str,
-    password: &[u8],
+    factors: &[NewFactor<'_>],
 ) -> Result<SecretsReply<'a>, Fault> {
     let _changing = service.changing();
     let installation = service.initialised()?;
@@ -27,12 +28,13 @@ pub fn handle<'a>(
         let text = format!("profile {profile} exists and was not touched");
         return Err(Fault::new(FaultKind::Exists, text));
     }
-    enrol::check_password(service, password)?;
+    enrol::check_factors(service, factors)?;
+    enrol::check_machine(installation.machine_binding, factors)?;
     let floor = enrol::check_floor(service, trail, peer)?;
     let mut record = record_of(Operation::ProfileCreate, Outcome::Authorised, peer, Some(&profile));
     trail.record(record.clone())?;
     floor.note(trail, peer, &profile)?;
-    let stored = enrol::new_profile(service, &installation, &profile, password).and_then(
+    let stored = enrol::new_profile(service, &installation, &profile, factors).and_then(
         |(metadata, keys)| {
             let new = NewProfile { name: &profile, metadata: &metadata, keys };
             let created = service.store.create_profile(&installation, new);

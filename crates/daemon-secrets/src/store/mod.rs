@@ -10,8 +10,13 @@
 //!     attempts.json        wrong tries
 //! ```
 //!
+//! [`replace`] changes a profile, and [`staged`] holds a backup until it becomes one.
+//!
 //! What is new is built aside under a name with a dot, made durable, and renamed. What goes away is
 //! renamed first. A crash leaves a leftover with a dot, which the next start removes.
+
+mod replace;
+mod staged;
 
 use std::fs;
 use std::io;
@@ -219,9 +224,11 @@ fn write_profile(
 ) -> Result<(), StoreError> {
     let written = (|| {
         fs::create_dir(directory)?;
-        write_atomically(&directory.join("unlock.json"), &profile.metadata.render(), 0o600)?;
+        write_metadata(directory, profile.metadata)?;
         let context = context(installation, profile.name);
-        Vault::create(&directory.join("vault.db"), profile.keys, context)?.close()?;
+        let vault = Vault::create(&directory.join("vault.db"), profile.keys, context)?;
+        vault.set_generation(profile.metadata.enrolment().generation())?;
+        vault.close()?;
         sync_directory(directory)?;
         Ok(())
     })();
@@ -229,6 +236,10 @@ fn write_profile(
         let _ = remove_tree(directory);
     }
     written
+}
+
+fn write_metadata(directory: &Path, metadata: &Metadata) -> io::Result<()> {
+    write_atomically(&directory.join("unlock.json"), &metadata.render(), 0o600)
 }
 
 /// The moment in which something new is there: a rename that never replaces, made durable.
