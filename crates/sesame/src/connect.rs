@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use ipc::audit::{AuditReply, AuditRequest};
 use ipc::client::Expected;
-use ipc::secrets::{SecretsReply, SecretsRequest};
+use ipc::factors::{Enrolled, Source};
+use ipc::secrets::{SecretsReply, SecretsRequest, Status};
 use ipc::{Client, ClientError, Fault, Identity, Suite, codec};
 use secret_memory::SecretBytes;
 use site_config::{Daemon, Layout, Peers, Site};
@@ -79,6 +80,22 @@ impl SecretsClient {
             SecretsReply::Fault(fault) => Err(fault.into()),
             reply => read(reply).ok_or_else(|| ClientError::Protocol.into()),
         }
+    }
+
+    /// The factors of a profile or backup.
+    pub fn enrolled(&mut self, source: Source<'_>) -> Result<Enrolled, Failure> {
+        self.call(&SecretsRequest::FactorList { source }, |reply| match reply {
+            SecretsReply::Enrolled(enrolled) => Some(enrolled),
+            _ => None,
+        })
+    }
+
+    /// Where everything stands.
+    pub fn status(&mut self) -> Result<Status, Failure> {
+        self.call(&SecretsRequest::Status, |reply| match reply {
+            SecretsReply::Status(status) => Some(status),
+            _ => None,
+        })
     }
 
     /// For requests whose reply has nothing to say.

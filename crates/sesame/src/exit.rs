@@ -1,6 +1,7 @@
 //! Exit codes. They are documented in `sesame --help` and never change their meaning.
 
 use ipc::{ClientError, Fault, FaultKind};
+use serde_json::Value;
 use site_config::{ConfigError, LayoutError, PeersError};
 
 /// What a failed command ends with.
@@ -31,9 +32,9 @@ codes! {
     UNREACHABLE = 3, "unreachable", "a daemon is not running or does not answer";
     REFUSED = 4, "refused", "this key, uid or role is not allowed to do this";
     LOCKED = 5, "locked", "the profile is locked or its vault is not open";
-    WRONG_FACTOR = 6, "wrong-factor", "wrong password; it was recorded";
-    RATE_LIMITED = 7, "rate-limited", "too soon after wrong passwords";
-    NOT_FOUND = 8, "not-found", "no such profile or secret";
+    WRONG_FACTOR = 6, "wrong-factor", "wrong password or other factor";
+    RATE_LIMITED = 7, "rate-limited", "too soon after wrong tries";
+    NOT_FOUND = 8, "not-found", "no such profile, secret, factor or device";
     EXISTS = 9, "exists", "it is there already and was not touched";
     EDITED = 10, "edited", "audit verify: an entry was edited";
     DELETED = 11, "deleted", "audit verify: entries were deleted";
@@ -54,6 +55,7 @@ codes! {
     TAMPERED = 26, "tampered", "stored data is not what was written";
     BUSY = 27, "busy", "too much at once, or out of secret memory; try again";
     CANCELLED = 28, "cancelled", "a prompt was cancelled; nothing was done";
+    INCOMPLETE = 29, "incomplete", "more factors are needed; what was given is kept for a while";
 }
 
 impl From<audit_log::Verdict> for Code {
@@ -72,11 +74,13 @@ pub struct Failure {
     pub message: String,
     /// Seconds until another try counts.
     pub retry_after_seconds: Option<u64>,
+    /// What else a program may want to know.
+    pub detail: Option<Value>,
 }
 
 impl Failure {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after_seconds: None }
+        Self { code, message: message.into(), retry_after_seconds: None, detail: None }
     }
 }
 
@@ -86,6 +90,7 @@ impl From<Fault> for Failure {
             FaultKind::NotInitialised => Code::NOT_INITIALISED,
             FaultKind::AlreadyInitialised | FaultKind::Exists => Code::EXISTS,
             FaultKind::Locked => Code::LOCKED,
+            FaultKind::Incomplete => Code::INCOMPLETE,
             FaultKind::WrongFactor => Code::WRONG_FACTOR,
             FaultKind::RateLimited => Code::RATE_LIMITED,
             FaultKind::NotFound => Code::NOT_FOUND,
@@ -98,7 +103,8 @@ impl From<Fault> for Failure {
             FaultKind::Busy => Code::BUSY,
             FaultKind::Internal => Code::FAILED,
         };
-        Self { code, message: fault.message, retry_after_seconds: fault.retry_after_seconds }
+        let retry_after_seconds = fault.retry_after_seconds;
+        Self { retry_after_seconds, ..Self::new(code, fault.message) }
     }
 }
 

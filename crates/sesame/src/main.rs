@@ -1,24 +1,28 @@
 //! `sesame`: the command line of Sesame.
 //!
 //! One file a command in [`commands`]; what they share: the arguments ([`cli`]), the connection
-//! ([`connect`]), passwords ([`password`]), what is printed ([`output`]) and the exit codes
-//! ([`exit`]).
+//! ([`connect`]), factors ([`collect`]), passwords ([`password`]) and the terminal ([`prompt`]), shares
+//! on paper ([`share_text`]), what is printed ([`output`], [`render`]) and the exit codes ([`exit`]).
 
 #![forbid(unsafe_code)]
 
 mod cli;
+mod collect;
 mod commands;
 mod connect;
 mod exit;
 mod output;
 mod password;
 mod progress;
+mod prompt;
+mod render;
+mod share_text;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 use crate::exit::{Code, Failure};
 use crate::output::Output;
 
@@ -33,6 +37,11 @@ fn main() -> ExitCode {
         }
         Err(error) => error.exit(),
     };
+    // What `run` starts gets our environment, and may ask a TPM for reasons of its own.
+    if !matches!(cli.command, Command::Run(_)) {
+        // libtss2 writes its errors in the middle of our own, and at `debug` the keys of its sessions.
+        hardening::environment::set("TSS2_LOG", "all+NONE");
+    }
     let output = Output::new(cli.json);
     match commands::run(cli, &output) {
         Ok(()) => ExitCode::SUCCESS,

@@ -56,14 +56,18 @@ impl Output {
 
     /// Prints a failure on standard error, so that standard output holds results only.
     pub fn failure(&self, failure: &Failure) -> ExitCode {
-        let Failure { code, message, retry_after_seconds } = failure;
+        let Failure { code, message, retry_after_seconds, detail } = failure;
         if self.json {
-            let error = json!({ "error": {
+            let mut error = json!({
                 "code": code.name,
                 "exit_code": code.number,
                 "message": message,
                 "retry_after_seconds": retry_after_seconds,
-            }});
+            });
+            if let Some(detail) = detail {
+                error["detail"] = detail.clone();
+            }
+            let error = json!({ "error": error });
             Self::complaint(format_args!("{error}"));
         } else {
             Self::complaint(format_args!("sesame: {message}"));

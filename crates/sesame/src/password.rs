@@ -2,73 +2,91 @@
 //! Never from the command line or the environment. They exist in secret memory only.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use clap::Args;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::signalfd::SignalFd;
-use nix::sys::termios::{
-    LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr,
-};
 use secret_memory::SecretBytes;
 
 use crate::exit::{Code, Failure};
+use crate::prompt::prompt_hidden;
 
 /// Longest password, in bytes.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
+/// The most that is read from elsewhere: passwords and passphrases of a ceremony, one a line.
+const MAX_INPUT_BYTES: usize = 64 * (MAX_PASSWORD_BYTES + 1);
 
-/// Where the password comes from; the terminal when nothing is said.
+/// Where passwords come from; the terminal when nothing is said.
 #[derive(Args, Clone, Debug, Default)]
 pub struct PasswordSource {
-    /// Read the password from standard input: its first line
+    /// Read passwords from standard input: one a line, in the order in which they are needed
     #[arg(long, conflicts_with = "password_credential")]
     pub password_stdin: bool,
-    /// Read the password from the systemd credential NAME
+    /// Read passwords from the systemd credential NAME, in the same way
     #[arg(long, value_name = "NAME")]
     pub password_credential: Option<String>,
 }
 
-impl PasswordSource {
-    /// A password to unlock with.
-    pub fn ask(&self, prompt: &str) -> Result<SecretBytes, Failure> {
-        match self.elsewhere()? {
-            Some(password) => Ok(password),
-            None => prompt_hidden(prompt),
+/// The passwords of one command, as they are needed.
+pub struct Passwords {
+    source: PasswordSource,
+    /// What is left of standard input or the credential, once it was read.
+    lines: Option<Lines>,
+}
+
+impl Passwords {
+    pub fn new(source: &PasswordSource) -> Self {
+        Self { source: source.clone(), lines: None }
+    }
+
+    /// As [`Passwords::new`], from standard input whatever was said of passwords.
+    pub fn from_stdin() -> Self {
+        Self::new(&PasswordSource { password_stdin: true, password_credential: None })
+    }
+
+    /// Whether nobody is to be asked.
+    pub fn are_elsewhere(&self) -> bool {
+        self.source.password_stdin || self.source.password_credential.is_some()
+    }
+
+    /// The next one from standard input or the credential; `None` behind the last.
+    pub fn next_line(&mut self) -> Result<Option<SecretBytes>, Failure> {
+        if self.lines.is_none() {
+            self.lines = Some(Lines::new(self.read()?));
+        }
+        match &mut self.lines {
+            Some(lines) => lines.next_line(),
+            None => Ok(None),
         }
     }
 
-    /// A new password; a terminal asks twice.
-    pub fn ask_new(&self, prompt: &str) -> Result<SecretBytes, Failure> {
-        if let Some(password) = self.elsewhere()? {
-            return Ok(password);
+    /// One that must be there.
+    pub fn ask(&mut self, prompt: &str) -> Result<SecretBytes, Failure> {
+        if !self.are_elsewhere() {
+            return prompt_hidden(prompt);
         }
-        let first = prompt_hidden(prompt)?;
-        let second = prompt_hidden("The same again: ")?;
-        if first.expose() == second.expose() {
+        self.next_line()?.ok_or_else(|| {
+            let text = "standard input or the credential has too few lines: one for each password \
+                        is needed; nothing was done";
+            Failure::new(Code::INVALID, text)
+        })
+    }
+
+    /// A new one; a terminal asks twice.
+    pub fn ask_new(&mut self, prompt: &str) -> Result<SecretBytes, Failure> {
+        let first = self.ask(prompt)?;
+        if self.are_elsewhere() || first.expose() == prompt_hidden("The same again: ")?.expose() {
             return Ok(first);
         }
         Err(Failure::new(Code::INVALID, "the two passwords differ; nothing was done"))
     }
 
-    fn elsewhere(&self) -> Result<Option<SecretBytes>, Failure> {
-        if self.password_stdin {
-            if io::stdin().is_terminal() {
-                let text = "standard input is a terminal, which would show the password; leave \
-                            --password-stdin out to be asked for it";
-                return Err(Failure::new(Code::USAGE, text));
-            }
-            let mut stdin =
-                File::from(io::stdin().as_fd().try_clone_to_owned().map_err(unreadable)?);
-            return SecretBytes::read_from(&mut stdin, MAX_PASSWORD_BYTES)
-                .map(first_line)
-                .map(Some)
-                .map_err(unreadable);
+    fn read(&self) -> Result<SecretBytes, Failure> {
+        if self.source.password_stdin {
+            return read_stdin("password", "leave --password-stdin out to be asked for it");
         }
-        let Some(name) = &self.password_credential else { return Ok(None) };
+        let Some(name) = &self.source.password_credential else { return Ok(SecretBytes::new()) };
         let directory = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         let directory = directory.ok_or_else(|| {
             Failure::new(
@@ -80,127 +98,44 @@ impl PasswordSource {
             return Err(Failure::new(Code::USAGE, "a credential's name is a plain file name"));
         }
         let mut file = File::open(directory.join(name)).map_err(unreadable)?;
-        SecretBytes::read_from(&mut file, MAX_PASSWORD_BYTES)
-            .map(first_line)
-            .map(Some)
-            .map_err(unreadable)
+        SecretBytes::read_from(&mut file, MAX_INPUT_BYTES).map_err(unreadable)
     }
 }
 
-/// Everything before the first line feed, so that `echo` and editors do no harm.
-fn first_line(mut bytes: SecretBytes) -> SecretBytes {
-    if let Some(end) = bytes.expose().iter().position(|byte| *byte == b'\n') {
-        bytes.truncate(end);
+/// All of standard input, which must be no terminal.
+pub fn read_stdin(what: &str, instead: &str) -> Result<SecretBytes, Failure> {
+    if io::stdin().is_terminal() {
+        let text = format!("standard input is a terminal, which would show the {what}; {instead}");
+        return Err(Failure::new(Code::USAGE, text));
     }
-    bytes
+    let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(unreadable)?;
+    SecretBytes::read_from(&mut File::from(stdin), MAX_INPUT_BYTES).map_err(unreadable)
 }
 
-/// Asks on the terminal without echo, whatever standard input and output are.
-pub fn prompt_hidden(prompt: &str) -> Result<SecretBytes, Failure> {
-    let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(|_| {
-        Failure::new(
-            Code::USAGE,
-            "there is no terminal to ask for the password; use --password-stdin or \
-             --password-credential",
-        )
-    })?;
-    let quiet = Quiet::new(&terminal).map_err(unreadable)?;
-    terminal.write_all(prompt.as_bytes()).map_err(unreadable)?;
-    let entered = read_line(&mut terminal, &quiet);
-    drop(quiet);
-    let _ = terminal.write_all(b"\n");
-    entered
+/// Lines without their line feeds, so that `echo` and editors do no harm.
+pub struct Lines {
+    text: SecretBytes,
+    start: usize,
 }
 
-/// Reads keys one by one: the line never exists in the terminal's own buffer.
-fn read_line(terminal: &mut File, quiet: &Quiet) -> Result<SecretBytes, Failure> {
-    let cancelled = || Failure::new(Code::CANCELLED, "cancelled; nothing was done");
-    let mut line = SecretBytes::new();
-    let mut too_long = false;
-    loop {
-        let mut key = [0];
-        if !quiet.wait_for_key().map_err(unreadable)?
-            || terminal.read(&mut key).map_err(unreadable)? == 0
-        {
-            return Err(cancelled());
+impl Lines {
+    pub fn new(text: SecretBytes) -> Self {
+        Self { text, start: 0 }
+    }
+
+    /// The next line. No text at all is one empty line.
+    pub fn next_line(&mut self) -> Result<Option<SecretBytes>, Failure> {
+        let rest = self.text.expose().get(self.start..).unwrap_or_default();
+        if rest.is_empty() && self.start > 0 {
+            return Ok(None);
         }
-        match key[0] {
-            b'\r' | b'\n' if too_long => {
-                let text =
-                    format!("at most {MAX_PASSWORD_BYTES} bytes can be typed; nothing was done");
-                return Err(Failure::new(Code::INVALID, text));
-            }
-            b'\r' | b'\n' => return Ok(line),
-            0x03 => return Err(cancelled()),                    // ^C
-            0x04 if line.is_empty() => return Err(cancelled()), // ^D
-            0x15 => {
-                line.clear(); // ^U
-                too_long = false;
-            }
-            0x08 | 0x7f => erase_character(&mut line),
-            byte if line.len() < MAX_PASSWORD_BYTES => line.extend_from_slice(&[byte])?,
-            // Cut in silence, it would be another password than the one that was typed.
-            _ => too_long = true,
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if line.len() > MAX_PASSWORD_BYTES {
+            let error = io::Error::other(format!("more than {MAX_PASSWORD_BYTES} bytes"));
+            return Err(unreadable(error));
         }
-    }
-}
-
-/// Removes the last character, which may be several bytes of UTF-8.
-fn erase_character(line: &mut SecretBytes) {
-    let continuation = |byte: &u8| byte & 0xc0 == 0x80;
-    let bytes = line.expose();
-    let tail = bytes.iter().rev().take_while(|byte| continuation(byte)).count();
-    line.truncate(bytes.len().saturating_sub(tail + 1));
-}
-
-/// A terminal without echo, line editing and signals; as before when dropped.
-struct Quiet {
-    terminal: File,
-    before: Termios,
-    /// Readable when a signal came that ends this program. It stays pending, and does so once the
-    /// terminal is as before.
-    ended: SignalFd,
-    mask_before: SigSet,
-}
-
-impl Quiet {
-    fn new(terminal: &File) -> io::Result<Self> {
-        let terminal = terminal.try_clone()?;
-        let before = tcgetattr(&terminal)?;
-        let ending = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
-        let ending = SigSet::from_iter(ending);
-        let ended = SignalFd::new(&ending)?;
-        let mask_before = ending.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-        let mut flags = before.clone();
-        let quiet = Self { terminal, before, ended, mask_before };
-        flags
-            .local_flags
-            .remove(LocalFlags::ECHO | LocalFlags::ECHONL | LocalFlags::ICANON | LocalFlags::ISIG);
-        flags.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
-        flags.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
-        tcsetattr(&quiet.terminal, SetArg::TCSAFLUSH, &flags)?;
-        Ok(quiet)
-    }
-
-    /// Whether there is a key to read; if not, this program was told to end.
-    fn wait_for_key(&self) -> io::Result<bool> {
-        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut fds = [readable(self.terminal.as_fd()), readable(self.ended.as_fd())];
-        loop {
-            match poll(&mut fds, PollTimeout::NONE) {
-                Err(Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
-                Ok(_) => return Ok(!fds[1].any().unwrap_or(false)),
-            }
-        }
-    }
-}
-
-impl Drop for Quiet {
-    fn drop(&mut self) {
-        // What was pasted behind the line is no command for the shell: forget it.
-        let _ = tcsetattr(&self.terminal, SetArg::TCSAFLUSH, &self.before);
-        let _ = self.mask_before.thread_set_mask();
+        self.start += line.len() + 1;
+        Ok(Some(SecretBytes::copy_of(line)?))
     }
 }
 
@@ -212,20 +147,27 @@ fn unreadable(error: io::Error) -> Failure {
 mod tests {
     use super::*;
 
-    #[test]
-    fn erasing_takes_whole_characters() {
-        let mut line = SecretBytes::copy_of("aé漢".as_bytes()).unwrap();
-        erase_character(&mut line);
-        assert_eq!(line.expose(), "aé".as_bytes());
-        erase_character(&mut line);
-        erase_character(&mut line);
-        erase_character(&mut line);
-        assert!(line.is_empty());
+    fn lines(text: &[u8]) -> Vec<Vec<u8>> {
+        let mut lines = Lines::new(SecretBytes::copy_of(text).unwrap());
+        let next = || lines.next_line().unwrap().map(|line| line.expose().to_vec());
+        std::iter::from_fn(next).collect()
     }
 
     #[test]
-    fn only_the_first_line_counts() {
-        let line = first_line(SecretBytes::copy_of(b"secret\nrest").unwrap());
-        assert_eq!(line.expose(), b"secret");
+    fn each_line_is_a_password() {
+        assert_eq!(lines(b"secret\nrest"), [&b"secret"[..], b"rest"]);
+        assert_eq!(lines(b"secret\n"), [b"secret"]);
+        assert_eq!(lines(b"one\n\ntwo\n"), [&b"one"[..], b"", b"two"]);
+        assert_eq!(lines(b""), [b""], "an empty password, which the daemon refuses");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_refused_and_not_cut() {
+        let longest = [b'p'; MAX_PASSWORD_BYTES];
+        assert_eq!(lines(&longest), [longest]);
+        let longer = SecretBytes::copy_of(&[b'p'; MAX_PASSWORD_BYTES + 1]).unwrap();
+        let failure = Lines::new(longer).next_line().unwrap_err();
+        assert_eq!(failure.code, Code::INVALID);
+        assert!(failure.message.contains("more than 1024 bytes"), "{}", failure.message);
     }
 }

@@ -1,6 +1,11 @@
 //! The arguments. `///` on a field is what `--help` says.
 
 mod audit;
+mod factor;
+#[cfg(test)]
+mod help;
+mod share;
+mod vault;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,9 +15,14 @@ use clap_complete::Shell;
 use uuid::Uuid;
 
 pub use audit::{Audit, Export, Pin, Prove, Verify, VerifyProof, Witnesses};
+pub use factor::{
+    Approve, Chosen, Devices, Enroll, EnrollOptions, Factor, FactorPolicy, Giving, NewFactorSpec,
+    PolicyMode,
+};
+pub use share::{Share, Split};
+pub use vault::{Restore, Vault};
 
 use crate::exit::Code;
-use crate::password::PasswordSource;
 
 /// Key ceremonies on an air-gapped machine: vaults, keys, and a trail that convicts a forger
 #[derive(Debug, Parser)]
@@ -36,7 +46,7 @@ fn exit_codes() -> String {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a new installation with its first profile and password
+    /// Make a new installation with its first profile and factors
     Init(Init),
     /// Destroy the installation, with all its vaults; the audit trail is kept
     Wipe {
@@ -48,14 +58,8 @@ pub enum Command {
     Up,
     /// Stop the daemons that `up` started
     Down,
-    /// Unlock a profile
-    Unlock {
-        /// The profile [default: the default profile]
-        #[arg(long)]
-        profile: Option<String>,
-        #[command(flatten)]
-        password: PasswordSource,
-    },
+    /// Give your factors to unlock a profile
+    Unlock(Unlock),
     /// Lock: forget the keys of a profile, or of all
     Lock {
         /// Only this profile
@@ -71,11 +75,20 @@ pub enum Command {
     /// Profiles: each has its own vault, keys and factors
     #[command(subcommand)]
     Profile(Profile),
+    /// Factors: what unlocks a profile
+    #[command(subcommand)]
+    Factor(Factor),
+    /// Recovery shares, for custodians
+    #[command(subcommand)]
+    Share(Share),
     /// Write, read, list and delete secrets
     #[command(subcommand)]
     Secret(Secret),
     /// Run a program with secrets in its environment or in inherited descriptors
     Run(Run),
+    /// Encrypted backups of a profile with its vault
+    #[command(subcommand)]
+    Vault(Vault),
     /// The audit trail
     #[command(subcommand)]
     Audit(Audit),
@@ -85,8 +98,12 @@ pub enum Command {
     /// The policy, which beats every other setting
     #[command(subcommand)]
     Policy(Policy),
-    /// Show your public key; make it, if you have none
-    Key,
+    /// Show your public key, making it if you have none; or rotate a profile's master key
+    #[command(args_conflicts_with_subcommands = true)]
+    Key {
+        #[command(subcommand)]
+        command: Option<Key>,
+    },
     /// Who may talk to the daemons
     #[command(subcommand)]
     Peer(Peer),
@@ -116,25 +133,52 @@ pub struct Init {
     #[arg(long, default_value = "default")]
     pub profile: String,
     #[command(flatten)]
-    pub password: PasswordSource,
+    pub factors: NewFactors,
+}
+
+/// The factors of a new profile.
+#[derive(Args, Debug)]
+pub struct NewFactors {
+    /// A factor to enroll (password, ssh-agent, tpm, fido2 or yubikey), called LABEL or like its kind;
+    /// once for each
+    #[arg(long = "factor", value_name = "KIND[=LABEL]", default_value = "password")]
+    pub specs: Vec<NewFactorSpec>,
+    #[command(flatten)]
+    pub giving: Giving,
+    #[command(flatten)]
+    pub options: EnrollOptions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum MachineBinding {
     /// A keyed hash of /etc/machine-id, compared at every start of a daemon
     MachineId,
+    /// The TPM: every profile also needs a factor of it, whatever its policy says
+    Tpm,
     /// Nothing
     None,
 }
 
+/// `unlock`
+#[derive(Args, Debug)]
+pub struct Unlock {
+    /// The profile [default: the default profile]
+    #[arg(long)]
+    pub profile: Option<String>,
+    #[command(flatten)]
+    pub chosen: Chosen,
+    #[command(flatten)]
+    pub giving: Giving,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Profile {
-    /// Make a profile with a password of its own
+    /// Make a profile with factors of its own
     Create {
         /// Its name
         name: String,
         #[command(flatten)]
-        password: PasswordSource,
+        factors: NewFactors,
     },
     /// List the profiles
     List,
@@ -238,6 +282,18 @@ pub enum Policy {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Give a profile a new master key, and encrypt its vault anew
+    Rotate {
+        /// The profile [default: the default profile]
+        #[arg(long)]
+        profile: Option<String>,
+        #[command(flatten)]
+        giving: Giving,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub enum Peer {
     /// List the peers
     List,
@@ -261,6 +317,8 @@ pub enum Peer {
 pub enum PersonRole {
     /// Everything but the daemons' own requests
     Operator,
+    /// Give a factor, and prove that it works
+    Custodian,
     /// Look, verify, export, and lock
     Auditor,
 }

@@ -1,36 +1,41 @@
 //! `sesame init`
 
-use ipc::secrets::{SecretsReply, SecretsRequest};
+use ipc::secrets::{BindTo, SecretsReply, SecretsRequest};
 use serde_json::json;
 
 use crate::cli::{Init, MachineBinding};
+use crate::commands::profile::{NewProfile, enrolled_with};
 use crate::connect::Context;
 use crate::exit::{Code, Failure};
 use crate::output::Output;
 
 pub fn run(context: &Context, output: &Output, arguments: Init) -> Result<(), Failure> {
-    let mut client = context.secrets()?;
     // Nobody should choose a password only to hear that there is nothing to choose it for.
-    let present = client.call(&SecretsRequest::Status, |reply| match reply {
-        SecretsReply::Status(status) => Some(status.installation.map(|present| present.id)),
-        _ => None,
-    })?;
-    if let Some(id) = present {
+    if let Some(present) = context.secrets()?.status()?.installation {
         let text = format!(
-            "installation {id} exists and was not touched; only `sesame wipe --i-understand {id}` \
-             removes it"
+            "installation {0} exists and was not touched; only `sesame wipe --i-understand {0}` \
+             removes it",
+            present.id
         );
         return Err(Failure::new(Code::EXISTS, text));
     }
-    let prompt = format!("New password for profile {}: ", arguments.profile);
-    let password = arguments.password.ask_new(&prompt)?;
+    let new = NewProfile {
+        name: &arguments.profile,
+        factors: &arguments.factors,
+        on_tpm: arguments.machine_binding == MachineBinding::Tpm,
+    };
+    let made = new.make()?;
     let request = SecretsRequest::Init {
         org: arguments.org.as_deref(),
-        bind_machine: arguments.machine_binding == MachineBinding::MachineId,
+        binding: match arguments.machine_binding {
+            MachineBinding::MachineId => BindTo::MachineId,
+            MachineBinding::Tpm => BindTo::Tpm,
+            MachineBinding::None => BindTo::Nothing,
+        },
         profile: &arguments.profile,
-        password: password.expose(),
+        factors: made.iter().map(|factor| factor.as_request()).collect(),
     };
-    let (installation, resumed) = client.call(&request, |reply| match reply {
+    let (installation, resumed) = context.secrets()?.call(&request, |reply| match reply {
         SecretsReply::Initialised { installation, resumed } => Some((installation, resumed)),
         _ => None,
     })?;
@@ -38,8 +43,9 @@ pub fn run(context: &Context, output: &Output, arguments: Init) -> Result<(), Fa
     if resumed {
         text.push_str("It finishes an init that was interrupted; the trail says so.\n");
     }
+    let with = enrolled_with(&arguments.factors);
     text.push_str(&format!(
-        "Profile {} is enrolled with a password and locked; next: sesame unlock\n",
+        "Profile {} is enrolled with {with} and locked; next: sesame unlock\n",
         arguments.profile
     ));
     let json = json!({

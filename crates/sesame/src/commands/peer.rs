@@ -23,6 +23,7 @@ pub fn run(context: &Context, output: &Output, command: Peer) -> Result<(), Fail
             let name = name.map_err(|error| invalid(error.to_string()))?;
             let role = match role {
                 PersonRole::Operator => Role::Operator,
+                PersonRole::Custodian => Role::Custodian,
                 PersonRole::Auditor => Role::Auditor,
             };
             let peer = site_config::Peer { name: name.clone(), role, uid, key };

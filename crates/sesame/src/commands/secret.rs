@@ -15,7 +15,7 @@ use crate::cli::Secret;
 use crate::connect::Context;
 use crate::exit::{Code, Failure};
 use crate::output::Output;
-use crate::password::prompt_hidden;
+use crate::prompt::prompt_hidden;
 
 /// A page of names with fewer bytes than this is the last: the daemon sends nearly 60 000 at a time.
 const SHORT_PAGE_BYTES: usize = 30_000;

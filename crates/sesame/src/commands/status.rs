@@ -2,19 +2,18 @@
 
 use std::fmt::Write;
 
+use audit_log::printable;
 use ipc::audit::{AuditReply, AuditRequest, TrailStatus};
-use ipc::secrets::{ProfileStatus, SecretsReply, SecretsRequest, Status};
+use ipc::secrets::{ProfileStatus, Status};
 use serde_json::{Value, json};
 
 use crate::connect::Context;
 use crate::exit::Failure;
 use crate::output::{Colour, Output};
+use crate::render;
 
 pub fn run(context: &Context, output: &Output) -> Result<(), Failure> {
-    let status = context.secrets()?.call(&SecretsRequest::Status, |reply| match reply {
-        SecretsReply::Status(status) => Some(status),
-        _ => None,
-    })?;
+    let status = context.secrets()?.status()?;
     let trail = context.audit().and_then(|mut audit| {
         audit.call(&AuditRequest::Status, |reply| match reply {
             AuditReply::Status(trail) => Some(trail),
@@ -29,7 +28,11 @@ fn text(output: &Output, status: &Status, trail: &Result<Option<TrailStatus>, Fa
     match &status.installation {
         None => text.push_str("installation  none yet; next: sesame init\n"),
         Some(installation) => {
-            let bound = if installation.machine_bound { "this machine" } else { "no machine" };
+            let bound = match (installation.machine_bound, installation.machine_tpm) {
+                (_, true) => "this machine's TPM",
+                (true, false) => "this machine",
+                (false, false) => "no machine",
+            };
             let _ = writeln!(text, "installation  {}", installation.id);
             if let Some(org) = &installation.org {
                 let _ = writeln!(text, "organisation  {org}");
@@ -57,13 +60,20 @@ fn text(output: &Output, status: &Status, trail: &Result<Option<TrailStatus>, Fa
     text
 }
 
-/// One profile: its name, state, factors, and wrong tries if there were any.
+/// One profile: its name, state and factors; what is being collected, and wrong tries, if any.
 pub fn profile_line(profile: &ProfileStatus) -> String {
     let mut line = format!("profile       {}", profile.name);
     if profile.default {
         line.push_str(" (default)");
     }
     let _ = write!(line, ": {}, {}", profile.state.as_str(), profile.factors.join(" + "));
+    if profile.factors.len() > 1 {
+        let _ = write!(line, " ({})", profile.policy);
+    }
+    if let Some((purpose, seconds)) = &profile.pending {
+        let (purpose, left) = (printable(purpose), render::duration(*seconds));
+        let _ = write!(line, ", factors given for another {left}: {purpose}");
+    }
     match profile.failures {
         0 => {}
         1 => line.push_str(", 1 wrong try"),
@@ -85,6 +95,7 @@ fn json(status: &Status, trail: &Result<Option<TrailStatus>, Failure>) -> Value 
             "org": installation.org,
             "created": installation.created,
             "machine_bound": installation.machine_bound,
+            "machine_tpm": installation.machine_tpm,
         })),
         "auto_lock_seconds": status.auto_lock_seconds,
         "profiles": status.profiles.iter().map(profile_json).collect::<Vec<_>>(),
@@ -107,6 +118,10 @@ pub fn profile_json(profile: &ProfileStatus) -> Value {
         "default": profile.default,
         "state": profile.state.as_str(),
         "factors": profile.factors,
+        "policy": profile.policy,
+        "pending": profile.pending.as_ref().map(|(purpose, seconds)| {
+            json!({ "for": purpose, "seconds_left": seconds })
+        }),
         "failures": profile.failures,
         "retry_after_seconds": profile.retry_after_seconds,
     })
