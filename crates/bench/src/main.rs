@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod floors;
+mod modes;
 mod processes;
 mod requests;
 mod table;
@@ -22,9 +23,12 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         None => everything(&mut table),
         Some("verify") => trail::verify_all(&mut table),
+        Some("unlock") => modes::unlock(&mut table),
         Some("append") => trail::append(&host(), &mut table),
         Some(other) => {
-            eprintln!("bench: {other:?} is neither verify nor append; without it, all is measured");
+            eprintln!(
+                "bench: {other:?} is none of verify, append and unlock; without it, all is measured"
+            );
             std::process::exit(2);
         }
     }
@@ -41,7 +45,8 @@ fn everything(table: &mut Table) {
     requests::open_connection(&host, table);
     requests::many_clients(&host, table);
     processes::command(&host, table);
-    requests::unlock(&host, table);
+    modes::unlock(table);
+    modes::first(&host, table);
     processes::ready(&ready, table);
     processes::memory(&host, table);
     processes::sizes(table);

@@ -11,10 +11,10 @@ use ipc::{
 };
 use secret_memory::{Secret, SecretBytes};
 use site_config::{Daemon, Role, SecretName};
-use testbed::{Host, PASSWORD};
+use testbed::Host;
 use vault::{Context, Keys, Vault};
 
-use crate::floors::{append_and_sync, argon2id, median, on_one_cpu, ping_pong};
+use crate::floors::{append_and_sync, median, on_one_cpu, ping_pong};
 use crate::table::Table;
 
 /// daemon-secrets keeps the working memory of a try for 30 s.
@@ -144,45 +144,5 @@ pub fn many_clients(host: &Host, table: &mut Table) {
         "secret get, 32 clients at once",
         format!("{many:.0} per s"),
         &format!("{:.1} times what 1 client reaches ({one:.0} per s), all recorded", many / one),
-    );
-}
-
-/// `unlock` on an open connection against Argon2id alone.
-pub fn unlock(host: &Host, table: &mut Table) {
-    let alone = argon2id();
-    let mut client = host.connect(Daemon::Secrets).expect("a connection");
-    let unlock_once = |client: &mut Client| {
-        let password = PASSWORD.as_bytes();
-        let request = SecretsRequest::Unlock { profile: None, password };
-        let reply = client.call(&request).expect("a reply");
-        assert!(matches!(codec::decode(reply.expose()), Ok(SecretsReply::Done)));
-    };
-    let lock = |client: &mut Client| {
-        client.call(&SecretsRequest::Lock { profile: None }).expect("a reply");
-    };
-    let locking = median(30, || lock(&mut client));
-    // The first try after half a minute maps the working memory anew.
-    std::thread::sleep(WORKING_MEMORY_IS_RELEASED_AFTER);
-    lock(&mut client);
-    let start = Instant::now();
-    unlock_once(&mut client);
-    let first = start.elapsed();
-    let both = median(30, || {
-        lock(&mut client);
-        unlock_once(&mut client);
-    });
-    let unlock = both.saturating_sub(locking);
-    let millis = |time: Duration| time.as_secs_f64() * 1e3;
-    table.at_most(
-        "unlock",
-        millis(unlock) / millis(alone),
-        1.2,
-        "times",
-        &format!("{:.1} ms against Argon2id alone, {:.1} ms", millis(unlock), millis(alone)),
-    );
-    table.figure(
-        "unlock, first in 30 s",
-        format!("{:.1} ms", millis(first)),
-        "maps and touches 19 MiB of secret memory",
     );
 }

@@ -30,3 +30,6 @@ target!(notes_and_checkpoints_have_one_spelling, fuzz::notes);
 target!(keys_have_one_spelling, fuzz::keys);
 target!(a_proof_proves_what_was_written, fuzz::proofs);
 target!(no_edited_metadata_opens, fuzz::metadata);
+target!(a_factor_s_parameters_are_read_or_refused, fuzz::parameters);
+target!(no_edited_share_is_accepted, fuzz::shares);
+target!(what_an_ssh_agent_answers_is_read_or_refused, fuzz::ssh_agent);

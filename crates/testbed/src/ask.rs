@@ -3,6 +3,7 @@
 use ipc::secrets::{Purpose, SecretsReply, SecretsRequest, Status};
 use ipc::{Client, ClientError, Fault, FaultKind, codec};
 
+use crate::factors;
 use crate::host::PASSWORD;
 
 /// Why a request was not answered with what it asked for.
@@ -66,12 +67,12 @@ pub fn get(client: &mut Client, name: &str) -> Result<Vec<u8>, Refused> {
     })
 }
 
-/// Unlocks the default profile with [`PASSWORD`].
+/// Unlocks the default profile with [`PASSWORD`], its first and only factor.
 ///
 /// # Errors
 /// [`Refused`].
 pub fn unlock(client: &mut Client) -> Result<(), Refused> {
-    done(client, &SecretsRequest::Unlock { profile: None, password: PASSWORD.as_bytes() })
+    factors::unlock_with(client, &[(1, PASSWORD)])
 }
 
 /// Where everything stands.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use key_hierarchy::{Binding, Metadata, WorkingMemory};
+use key_hierarchy::{Binding, FactorSecret, Metadata, Pieces, WorkingMemory};
 use secret_memory::Secret;
 use site_config::Installation;
 
@@ -16,13 +16,15 @@ pub struct ProfileKeys {
     pub database: Secret<32>,
     /// The key of the rows in it.
     pub rows: Secret<32>,
+    /// The piece of the master key that the factor gave.
+    pub piece: Secret<32>,
 }
 
 impl Host {
-    /// The keys of a profile.
+    /// The keys of a profile that its first factor opens alone.
     ///
     /// # Panics
-    /// When there is no such profile, or it has another password.
+    /// When there is no such profile, or that is another password.
     #[must_use]
     pub fn profile_keys(&self, profile: &str, password: &str) -> ProfileKeys {
         let directory = self.layout.secrets_state().join("installation");
@@ -33,12 +35,18 @@ impl Host {
         let metadata = fs::read(file).expect("a profile");
         let metadata = Metadata::parse(&metadata, &binding).expect("its metadata");
         let mut memory = WorkingMemory::default();
-        let master = metadata.unlock_with_password(password.as_bytes(), &mut memory);
-        let master = master.expect("its password");
-        let derivation = metadata.derivation();
+        let (enrolment, derivation) = (metadata.enrolment(), metadata.enrolment().derivation());
+        let factor = enrolment.factors().first().expect("a factor");
+        let secret =
+            FactorSecret::new(&factor.parameters, derivation, password.as_bytes(), &mut memory);
+        let piece = metadata.piece(factor.id, &secret.expect("it is stretched"));
+        let piece = piece.expect("its password").expect("a factor that counts");
+        let pieces = Pieces::from([(factor.id, Secret::copy_of(piece.expose()))]);
+        let master = metadata.open(&pieces).expect("one factor suffices");
         ProfileKeys {
             database: master.vault_key(derivation, profile),
             rows: master.row_key(derivation, profile),
+            piece,
             metadata,
         }
     }

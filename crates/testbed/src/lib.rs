@@ -10,6 +10,7 @@ pub mod ask;
 pub mod audit;
 mod command;
 pub mod cut;
+pub mod factors;
 mod host;
 pub mod hunt;
 mod insider;

@@ -3,102 +3,23 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which may")]
 
+#[path = "common/trouble.rs"]
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use audit_log::{Operation, Outcome};
 use ipc::secrets::{ProfileState, Status};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use site_config::Daemon;
-use testbed::mounted::{FailingDisk, ReadOnly, SmallDisk};
+use testbed::mounted::ReadOnly;
 use testbed::{Host, PASSWORD, ask, is_root_or_skip, snapshot};
+use trouble::{TROUBLES, Trouble, Victim};
 
-/// What is wrong with daemon-audit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trouble {
-    Dead,
-    Hung,
-    Full,
-    ReadOnly,
+/// What daemon-secrets has on its disk, and says of itself.
+fn state(host: &Host) -> (BTreeMap<PathBuf, Vec<u8>>, Status) {
+    let status = ask::status(&mut host.client());
+    (snapshot(host.layout.secrets_state()), status.unwrap())
 }
-
-/// A host whose daemon-audit can get into trouble.
-struct Victim {
-    // Dropped first: the directory of the host can't go while something is mounted in it.
-    small: Option<SmallDisk>,
-    failing: Option<FailingDisk>,
-    host: Host,
-    trouble: Trouble,
-}
-
-impl Victim {
-    /// Started; none where there can be no such trouble.
-    fn started(trouble: Trouble) -> Option<Self> {
-        let config = "unlock.free_attempts = 10\naudit.segment_bytes = 65536\n";
-        let mut host = Host::builder().config(config).provision();
-        let (mut small, mut failing) = (None, None);
-        let state = host.layout.audit_state().to_owned();
-        match trouble {
-            Trouble::Dead | Trouble::Hung => {}
-            Trouble::Full if is_root_or_skip("mounting a small disk") => {
-                small = Some(SmallDisk::over(&state, 256));
-            }
-            Trouble::ReadOnly if is_root_or_skip("mounting a disk that fails") => {
-                match FailingDisk::over(&state) {
-                    Ok(disk) => failing = Some(disk),
-                    Err(reason) => {
-                        eprintln!("skipped, for there is no disk that could fail: {reason}");
-                        return None;
-                    }
-                }
-            }
-            Trouble::Full | Trouble::ReadOnly => return None,
-        }
-        host.start();
-        Some(Self { small, failing, host, trouble })
-    }
-
-    fn begin(&mut self) {
-        match self.trouble {
-            Trouble::Dead => self.host.kill(Daemon::Audit),
-            Trouble::Hung => self.signal(Signal::SIGSTOP),
-            Trouble::ReadOnly => self.failing.as_ref().unwrap().fail(),
-            Trouble::Full => self.small.as_ref().unwrap().fill(),
-        }
-    }
-
-    /// Until not even the shortest entry finds room.
-    fn use_up(&self) {
-        let mut list = (0..100).map(|_| self.host.sesame(["secret", "list"]).run().code);
-        assert!(self.trouble != Trouble::Full || list.any(|code| code == 22));
-    }
-
-    fn end(&mut self) {
-        match self.trouble {
-            Trouble::Dead => self.host.try_start(Daemon::Audit).unwrap(),
-            Trouble::Hung => self.signal(Signal::SIGCONT),
-            Trouble::Full => self.small.as_ref().unwrap().make_room(),
-            Trouble::ReadOnly => {
-                self.host.kill(Daemon::Audit);
-                self.failing.as_ref().unwrap().mend();
-                self.host.try_start(Daemon::Audit).unwrap();
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.host.pid(Daemon::Audit)), signal).unwrap();
-    }
-
-    /// What daemon-secrets has on its disk, and says of itself.
-    fn state(&self) -> (BTreeMap<PathBuf, Vec<u8>>, Status) {
-        let status = ask::status(&mut self.host.connect(Daemon::Secrets).unwrap());
-        (snapshot(self.host.layout.secrets_state()), status.unwrap())
-    }
-}
-
-const TROUBLES: [Trouble; 4] = [Trouble::Dead, Trouble::Hung, Trouble::Full, Trouble::ReadOnly];
 
 /// A sentence that says what is untouched, and no result.
 #[track_caller]
@@ -119,7 +40,7 @@ fn no_operation_does_anything_that_is_not_in_the_trail() {
         let create = ["profile", "create", "work", "--password-stdin"];
         victim.host.sesame(create).stdin("another password").succeed();
         victim.host.sesame(["lock", "--profile", "work"]).succeed();
-        let wipe = format!("wipe --i-understand {}", victim.state().1.installation.unwrap().id);
+        let wipe = format!("wipe --i-understand {}", state(&victim.host).1.installation.unwrap().id);
         let lines = [
             ("secret get a", ""),
             ("secret set a", "2"),
@@ -137,7 +58,7 @@ fn no_operation_does_anything_that_is_not_in_the_trail() {
         ];
         victim.begin();
         victim.use_up();
-        let before = victim.state();
+        let before = state(&victim.host);
         // All at once: of a daemon that hangs each of them finds out for itself.
         std::thread::scope(|scope| {
             for (line, stdin) in lines {
@@ -145,7 +66,7 @@ fn no_operation_does_anything_that_is_not_in_the_trail() {
                 scope.spawn(move || assert_refused(host, line, stdin));
             }
         });
-        assert!(victim.state() == before, "{trouble:?}: something was done");
+        assert!(state(&victim.host) == before, "{trouble:?}: something was done");
 
         let exported = victim.host.dir().join("exported");
         // `sesame` itself would wait for a minute.
@@ -156,7 +77,7 @@ fn no_operation_does_anything_that_is_not_in_the_trail() {
         }
 
         victim.host.sesame(["lock"]).succeed();
-        let profiles = victim.state().1.profiles;
+        let profiles = state(&victim.host).1.profiles;
         let locked = profiles.iter().all(|profile| profile.state == ProfileState::Locked);
         assert!(locked, "{trouble:?}: lock always works");
 

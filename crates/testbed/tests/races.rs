@@ -2,9 +2,11 @@
 
 use std::sync::Barrier;
 
+use ipc::factors::{Cause, Source};
 use ipc::secrets::{ProfileState, SecretsReply, SecretsRequest, Status};
 use ipc::{Client, codec};
 use site_config::Daemon;
+use testbed::factors::password;
 use testbed::{Host, PASSWORD};
 
 fn ask(client: &mut Client, request: &SecretsRequest<'_>) -> Result<(), String> {
@@ -12,6 +14,16 @@ fn ask(client: &mut Client, request: &SecretsRequest<'_>) -> Result<(), String> 
     match codec::decode(bytes.expose()).expect("a reply of this protocol") {
         SecretsReply::Fault(fault) => Err(fault.message),
         _ => Ok(()),
+    }
+}
+
+fn unlock() -> SecretsRequest<'static> {
+    SecretsRequest::FactorSubmit {
+        source: Source::Profile(None),
+        cause: Cause::Unlock,
+        factors: vec![1],
+        evidence: PASSWORD.as_bytes(),
+        passphrase: None,
     }
 }
 
@@ -36,8 +48,8 @@ fn of_many_who_create_one_profile_one_succeeds_and_it_is_whole() {
                     let (name, barrier) = (&name, &barrier);
                     scope.spawn(move || {
                         barrier.wait();
-                        let password = PASSWORD.as_bytes();
-                        let request = SecretsRequest::ProfileCreate { profile: name, password };
+                        let factors = vec![password("password", PASSWORD)];
+                        let request = SecretsRequest::ProfileCreate { profile: name, factors };
                         usize::from(ask(&mut client, &request).is_ok())
                     })
                 })
@@ -60,8 +72,7 @@ fn an_unlock_that_is_under_way_does_not_survive_a_lock() {
         let mut unlocker = host.connect(Daemon::Secrets).expect("a connection");
         let unlocked = std::thread::scope(|scope| {
             let unlock = scope.spawn(|| {
-                let password = PASSWORD.as_bytes();
-                ask(&mut unlocker, &SecretsRequest::Unlock { profile: None, password })
+                ask(&mut unlocker, &unlock())
             });
             std::thread::sleep(std::time::Duration::from_millis(delay));
             ask(&mut looker, &SecretsRequest::Lock { profile: None }).expect("lock always works");
@@ -90,8 +101,7 @@ fn an_unlock_that_is_under_way_does_not_survive_a_wipe() {
         let installation = status(&mut wiper).installation.expect("an installation").id;
         std::thread::scope(|scope| {
             let unlock = scope.spawn(|| {
-                let password = PASSWORD.as_bytes();
-                ask(&mut unlocker, &SecretsRequest::Unlock { profile: None, password })
+                ask(&mut unlocker, &unlock())
             });
             std::thread::sleep(std::time::Duration::from_millis(delay));
             ask(&mut wiper, &SecretsRequest::Wipe { installation }).expect("the wipe");

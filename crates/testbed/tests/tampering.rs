@@ -142,7 +142,7 @@ fn an_edited_unlock_file_unlocks_nothing_and_the_whole_one_does() {
 fn a_garbled_count_of_wrong_tries_counts_as_many() {
     let mut host = Host::initialised();
     let path = profile(&host, "default").join("attempts.json");
-    for garbage in ["garbage", "", "{\"failures\":0}"] {
+    for garbage in ["garbage", "", "[]", "{\"1\":{\"failures\":0}}"] {
         host.stop();
         overwrite(&path, garbage.as_bytes());
         host.start();

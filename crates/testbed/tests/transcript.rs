@@ -3,8 +3,10 @@
 #[path = "common/redact.rs"]
 mod redact;
 
-use redact::redact;
+use redact::{redact, without_durations};
 use testbed::{Host, PASSWORD};
+
+const BOB: &str = "bob's own password";
 
 /// Runs the lines one after the other. `<<< TEXT` is standard input; `--password-stdin` has the
 /// password there.
@@ -12,7 +14,13 @@ fn transcript(host: &Host, lines: &[&str]) -> String {
     let mut shown = String::new();
     for line in lines {
         let (args, stdin) = line.split_once(" <<< ").unwrap_or((line, ""));
-        let stdin = if args.ends_with("--password-stdin") { PASSWORD } else { stdin };
+        let stdin = match stdin {
+            "" if args.ends_with("--password-stdin") => PASSWORD.to_owned(),
+            "alice's and bob's" => format!("{PASSWORD}\n{BOB}\n"),
+            "bob's" => BOB.to_owned(),
+            "nothing" => String::new(),
+            text => text.to_owned(),
+        };
         let outcome = host.sesame(args.split(' ')).stdin(stdin).run();
         shown.push_str(&format!("$ sesame {line}\n{}{}", outcome.text(), outcome.error()));
         if outcome.code != 0 {
@@ -74,6 +82,49 @@ fn a_first_day_reads_well() {
     let shown = shown.replace(&version, "\"version\":\"[version]\"");
     if host.users.are_separate() {
         insta::assert_snapshot!("first_day", shown);
+    }
+}
+
+/// Two people, a recovery for three custodians, and a policy that needs both.
+#[test]
+fn a_day_with_several_factors_reads_well() {
+    let mut host = Host::builder().config("[unlock]\nauto_lock_seconds = 600\n").provision();
+    host.start();
+    let shown = transcript(
+        &host,
+        &[
+            "init --factor password=alice --password-stdin",
+            "factor list",
+            "unlock --password-stdin",
+            "factor enroll password --label bob --password-stdin <<< alice's and bob's",
+            "factor list",
+            "factor test bob --password-stdin <<< bob's",
+            "factor test alice --password-stdin <<< bob's",
+            "factor rename bob robert --password-stdin",
+            "factor policy",
+            "factor policy policy --require password --password-stdin",
+            "factor policy all --password-stdin",
+            "factor policy --json",
+            "lock",
+            "unlock --password-stdin",
+            "factor list",
+            "status",
+            "unlock --password-stdin <<< bob's",
+            "key rotate --password-stdin",
+            "factor list",
+            "factor approve --yes --password-stdin <<< bob's",
+            "key rotate --password-stdin <<< nothing",
+            "factor revoke robert --password-stdin",
+            "factor cancel",
+            "factor revoke robert --password-stdin <<< alice's and bob's",
+            "vault backup /tmp/never/backup",
+            "factor list",
+            "audit tail -n 60",
+            "audit verify",
+        ],
+    );
+    if host.users.are_separate() {
+        insta::assert_snapshot!("several_factors", without_durations(&shown));
     }
 }
 

@@ -9,12 +9,13 @@ use std::time::Duration;
 use audit_log::{Operation, Outcome};
 use ipc::audit::{AuditReply, AuditRequest, Record};
 use ipc::client::Expected;
-use ipc::secrets::{Purpose, SecretsReply, SecretsRequest};
+use ipc::factors::{Cause, Source};
+use ipc::secrets::{BindTo, Purpose, SecretsReply, SecretsRequest};
 use ipc::session::RESPONSE_BYTES;
 use ipc::{Client, ClientError, FaultKind, Identity, Suite, codec};
-use site_config::{Daemon, Role};
+use site_config::{AuthMode, Daemon, Role};
 use testbed::wire::{Raw, rest_of};
-use testbed::{Host, Users, ask, is_root_or_skip};
+use testbed::{Host, Users, ask, factors, is_root_or_skip};
 
 const BOTH: [Daemon; 2] = [Daemon::Audit, Daemon::Secrets];
 
@@ -151,20 +152,56 @@ fn an_auditor_may_look_and_lock_and_nothing_else() {
     host.unlock();
     host.sesame(["secret", "set", "a"]).stdin("hunter2").succeed();
     let mut client = host.connect_as(Daemon::Secrets, &auditor, Suite::ALL[0]).unwrap();
-    let (profile, password) = (Some("default"), testbed::PASSWORD.as_bytes());
+    let (profile, password) = (Some("default"), testbed::PASSWORD);
+    let source = Source::Profile(None);
+    let factor = || factors::password("mallory", "another password");
     let forbidden = [
         SecretsRequest::SecretGet { profile: None, name: "a", purpose: Purpose::Read },
         SecretsRequest::SecretGet { profile, name: "a", purpose: Purpose::Run },
         SecretsRequest::SecretSet { profile: None, name: "a", value: b"x" },
         SecretsRequest::SecretList { profile: None, after: None },
         SecretsRequest::SecretDelete { profile: None, name: "a" },
-        SecretsRequest::Unlock { profile: None, password },
+        SecretsRequest::FactorList { source },
+        SecretsRequest::FactorSubmit {
+            source,
+            cause: Cause::Unlock,
+            factors: vec![1],
+            evidence: password.as_bytes(),
+            passphrase: None,
+        },
+        SecretsRequest::FactorCancel { source },
+        SecretsRequest::FactorTest {
+            profile: None,
+            factors: vec![1],
+            evidence: password.as_bytes(),
+        },
+        SecretsRequest::FactorEnroll { profile: None, factor: factor() },
+        SecretsRequest::FactorRevoke { profile: None, factor: 1 },
+        SecretsRequest::FactorRename { profile: None, factor: 1, label: "x" },
+        SecretsRequest::FactorPolicy { profile: None, policy: factors::mode(AuthMode::Any) },
+        SecretsRequest::ShareSplit {
+            profile: None,
+            label: "x",
+            threshold: 2,
+            shares: 3,
+            passphrases: vec![],
+        },
+        SecretsRequest::ShareVerify { profile: None, share: b"x", passphrase: None },
+        SecretsRequest::KeyRotate { profile: None },
+        SecretsRequest::VaultBackup { profile: None, offset: 0 },
+        SecretsRequest::VaultRestoreWrite { profile: "x", offset: 0, bytes: b"x" },
+        SecretsRequest::VaultRestore { profile: "x" },
         SecretsRequest::Wipe { installation: Default::default() },
-        SecretsRequest::ProfileCreate { profile: "x", password },
+        SecretsRequest::ProfileCreate { profile: "x", factors: vec![factor()] },
         SecretsRequest::ProfileDefault { profile: "default" },
         SecretsRequest::ProfileActivate { profile: "default" },
         SecretsRequest::ProfileDeactivate { profile: "default" },
-        SecretsRequest::Init { org: None, bind_machine: false, profile: "x", password },
+        SecretsRequest::Init {
+            org: None,
+            binding: BindTo::Nothing,
+            profile: "x",
+            factors: vec![factor()],
+        },
     ];
     for request in &forbidden {
         let refused = ask::ask(&mut client, request, |_| Some(())).unwrap_err();

@@ -54,8 +54,8 @@ fn state(host: &Host, name: &str) -> String {
     profile(host, name)["state"].as_str().expect("a word").to_owned()
 }
 
-fn unlocks(host: &Host, outcome: Outcome) -> usize {
-    host.entries_of(Operation::Unlock, outcome).len()
+fn tries(host: &Host, outcome: Outcome) -> usize {
+    host.entries_of(Operation::FactorTry, outcome).len()
 }
 
 fn restart_secrets(host: &mut Host) {
@@ -83,14 +83,15 @@ fn wrong_passwords_are_recorded_and_the_wait_doubles_until_a_success() {
     }
     // Of 2 and 4 seconds the try itself took its part.
     assert!((1..=2).contains(&waits[0]) && (3..=4).contains(&waits[1]), "{waits:?}");
-    assert_eq!(unlocks(&host, Outcome::Failed), 3);
-    assert_eq!(unlocks(&host, Outcome::Refused), 2);
-    let failed = host.entries_of(Operation::Unlock, Outcome::Failed);
+    assert_eq!(tries(&host, Outcome::Failed), 3);
+    assert_eq!(tries(&host, Outcome::Refused), 2);
+    let failed = host.entries_of(Operation::FactorTry, Outcome::Failed);
     assert_eq!(failed[2].detail["failures"], "3");
     assert_eq!(failed[2].actor.as_ref().map(|actor| actor.uid), Some(host.users.operator));
     assert_eq!(profile(&host, "default")["failures"], 3);
     assert_eq!(right(&host), (0, None));
-    assert_eq!(unlocks(&host, Outcome::Done), 1);
+    assert_eq!(tries(&host, Outcome::Done), 1);
+    assert_eq!(host.entries_of(Operation::Unlock, Outcome::Done).len(), 1);
     assert_eq!(profile(&host, "default")["failures"], 0, "a success starts anew");
     host.sesame(["lock"]).succeed();
     assert_eq!(wrong(&host), (6, None), "and the first one is free again");
@@ -121,7 +122,7 @@ fn nothing_shortens_the_wait() {
     host.sesame(["init", "--password-stdin"]).stdin(PASSWORD).fail(9);
     refused(&host, "a refused init");
     assert_eq!(profile(&host, "default")["failures"], 1, "refusals are no tries");
-    assert_eq!(unlocks(&host, Outcome::Refused), 6);
+    assert_eq!(tries(&host, Outcome::Refused), 6);
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn a_damaged_count_is_the_longest_wait_and_not_none() {
     wrong(&host);
     assert!(file.is_file());
     host.kill(Daemon::Secrets);
-    fs::write(&file, "{}").expect("written");
+    fs::write(&file, "{\"1\":{}}").expect("written");
     host.try_start(Daemon::Secrets).expect("it starts");
     let (code, left) = right(&host);
     assert!(code == 7 && left.is_some_and(|left| left > 480), "{code} {left:?}");
@@ -145,7 +146,7 @@ fn attempts_file(host: &Host) -> std::path::PathBuf {
 fn counted(host: &Host) -> u64 {
     let text = fs::read_to_string(attempts_file(host)).unwrap_or_default();
     let tries: Value = serde_json::from_str(&text).unwrap_or_default();
-    tries["failures"].as_u64().unwrap_or(0)
+    tries["1"]["failures"].as_u64().unwrap_or(0)
 }
 
 /// Begins a try and returns as soon as it is counted; fails when its result came first.
@@ -169,7 +170,7 @@ fn begin_try(host: &Host, password: &str) -> std::process::Child {
 }
 
 fn results(host: &Host) -> usize {
-    unlocks(host, Outcome::Failed) + unlocks(host, Outcome::Done)
+    tries(host, Outcome::Failed) + tries(host, Outcome::Done)
 }
 
 #[test]
@@ -182,7 +183,7 @@ fn killing_the_daemon_in_the_middle_of_a_try_gives_no_free_try() {
         let mut client = begin_try(&host, "not the password");
         host.kill(Daemon::Secrets);
         assert_eq!(client.wait().expect("it ends").code(), Some(3), "nobody is told anything");
-        assert_eq!(unlocks(&host, Outcome::Failed), 0, "the kill came in the middle");
+        assert_eq!(tries(&host, Outcome::Failed), 0, "the kill came in the middle");
         host.try_start(Daemon::Secrets).expect("it starts again");
         assert_eq!(counted(&host), round);
         assert_eq!(profile(&host, "default")["failures"], round);
@@ -255,5 +256,5 @@ fn many_tries_at_once_are_counted_one_by_one() {
     });
     assert_eq!(codes.iter().filter(|code| **code == 6).count(), 3, "{codes:?}");
     assert_eq!(codes.iter().filter(|code| **code == 7).count(), 9, "{codes:?}");
-    assert_eq!((unlocks(&host, Outcome::Failed), unlocks(&host, Outcome::Refused)), (3, 9));
+    assert_eq!((tries(&host, Outcome::Failed), tries(&host, Outcome::Refused)), (3, 9));
 }

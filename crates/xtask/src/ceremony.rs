@@ -47,6 +47,21 @@ fn hold(room: &Room) -> Result<(), Failed> {
     room.run("sesame profile create signing --password-stdin < custodian.pass")?;
     room.run("sesame profile list")?;
 
+    room.say("A second factor, and recovery shares. Each custodian proves theirs, alone.");
+    room.run(
+        "(cat officer.pass; echo; cat custodian.pass) | \
+         sesame factor enroll password --label custodian --password-stdin",
+    )?;
+    room.run(
+        "sesame share split --threshold 2 --shares 3 --label board --show-all --password-stdin \
+         < officer.pass | grep ^SHARE > shares.txt",
+    )?;
+    room.run("sed -n 2p shares.txt | sesame share verify --share-stdin")?;
+
+    room.say("The unlock policy: two factors of three. With one there is no key.");
+    room.run("sesame factor policy policy --additional 2 --password-stdin < officer.pass")?;
+    room.run("sesame factor list")?;
+
     room.say("Policy lock: from here on no configuration can weaken these settings.");
     // `require` wants Argon2id's working memory locked too, for which a session's limit is too low.
     let protection = if locked_memory_limit() >= 25 << 20 { "require" } else { "prefer" };
@@ -59,7 +74,8 @@ fn hold(room: &Room) -> Result<(), Failed> {
 
     room.say("Unlock. A wrong password is refused, recorded, and slows down those that follow.");
     room.run_expecting(6, "sesame unlock --password-stdin < wrong.pass")?;
-    room.run("sesame unlock --password-stdin < officer.pass")?;
+    room.run_expecting(29, "sesame unlock --password-stdin < officer.pass")?;
+    room.run("sesame unlock --password-stdin < custodian.pass")?;
     room.run("sesame status")?;
 
     room.say("Secrets: written, listed, read to a pipe, and handed to a program.");

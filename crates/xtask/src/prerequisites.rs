@@ -1,23 +1,97 @@
-//! What has to come from the system: OpenSSL's headers and pkg-config, for SQLCipher, and virtual
-//! environments, for Python.
+//! What has to come from the system: the headers of C libraries, programs that tests drive, and virtual
+//! environments for Python.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::step::{Failed, step};
 
-const PACKAGES: [&str; 2] = ["libssl-dev", "pkg-config"];
+/// What pkg-config calls each library, and its package: OpenSSL for SQLCipher, the others for factors.
+const LIBRARIES: [(&str, &str); 4] = [
+    ("zlib", "zlib1g-dev"),
+    ("libcrypto", "libssl-dev"),
+    ("tss2-esys", "libtss2-dev"),
+    ("libfido2", "libfido2-dev"),
+];
+
+/// libclang, which makes the bindings to libfido2, is a library without a pkg-config file.
+const CLANG: &str = "libclang-dev";
+
+/// Programs that tests drive as they are, and their packages.
+const PROGRAMS: [(&str, &str); 2] = [("ssh-agent", "openssh-client"), ("swtpm", "swtpm")];
 
 /// Installs what is missing when root on Debian; names it in one line otherwise.
 pub fn ensure() -> Result<(), Failed> {
-    if present() {
+    let missing = missing_libraries();
+    if missing.is_empty() {
         return Ok(());
     }
-    install("OpenSSL's headers", &PACKAGES)?;
-    if present() {
+    install("headers of libraries", &[&missing[..], &["pkg-config"]].concat())?;
+    match missing_libraries()[..] {
+        [] => Ok(()),
+        ref still => {
+            Err(Failed(format!("pkg-config does not find what is in {}", still.join(" "))))
+        }
+    }
+}
+
+/// Installs the programs that tests drive, or says which of them are missing: those tests then say
+/// that they were left out. In CI that is an error.
+pub fn ensure_programs() -> Result<(), Failed> {
+    let there = |program: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    };
+    let missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !there(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
         return Ok(());
     }
-    Err(Failed("pkg-config does not find libcrypto, although libssl-dev is installed".to_owned()))
+    match install("programs that tests drive", &missing) {
+        Err(Failed(reason)) if !is_ci() => {
+            eprintln!("xtask: left out: {reason}");
+            Ok(())
+        }
+        installed => installed,
+    }
+}
+
+fn missing_libraries() -> Vec<&'static str> {
+    let there = |library: &str| {
+        let mut query = Command::new("pkg-config");
+        query.args(["--exists", library]).stderr(Stdio::null());
+        query.status().is_ok_and(|status| status.success())
+    };
+    let libraries = LIBRARIES.iter().filter(|(library, _)| !there(library));
+    let mut missing: Vec<&str> = libraries.map(|(_, package)| *package).collect();
+    if !has_libclang() {
+        missing.push(CLANG);
+    }
+    missing
+}
+
+/// Where Debian puts it, or where the environment says (bindgen's documentation).
+fn has_libclang() -> bool {
+    if std::env::var_os("LIBCLANG_PATH").is_some() {
+        return true;
+    }
+    let versions = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    versions.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"llvm-")).any(
+        |llvm| {
+            let files = std::fs::read_dir(llvm.path().join("lib")).into_iter().flatten().flatten();
+            files
+                .into_iter()
+                .any(|file| file.file_name().as_encoded_bytes().starts_with(b"libclang.so"))
+        },
+    )
+}
+
+/// Whether nothing may be left out.
+pub fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
 }
 
 /// Whether Python can make a virtual environment; on Debian that is a package of its own.
@@ -44,13 +118,6 @@ pub fn install(missing: &str, packages: &[&str]) -> Result<(), Failed> {
     step("apt-get update", apt(&["update"]))?;
     let arguments = [&["install", "-y", "--no-install-recommends"], packages].concat();
     step(&format!("installing {names}"), apt(&arguments))
-}
-
-fn present() -> bool {
-    Command::new("pkg-config")
-        .args(["--exists", "libcrypto"])
-        .status()
-        .is_ok_and(|status| status.success())
 }
 
 /// Whether we may install packages.

@@ -5,6 +5,7 @@ use crate::{prerequisites, python};
 
 pub fn run() -> Result<(), Failed> {
     prerequisites::ensure()?;
+    prerequisites::ensure_programs()?;
     // First of all, because it may need the network.
     let python = python::ensure()?;
     step("format", cargo(&["fmt", "--all", "--check"]))?;
