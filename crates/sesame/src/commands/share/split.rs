@@ -7,6 +7,7 @@ use ipc::secrets::{SecretsReply, SecretsRequest};
 use secret_memory::{OutOfSecretMemory, SecretBytes};
 use serde_bytes::Bytes;
 use serde_json::json;
+use site_config::AuthMode;
 
 use crate::cli::Split;
 use crate::collect::{authorise, free_label};
@@ -27,6 +28,11 @@ pub fn run(context: &Context, output: &Output, arguments: &Split) -> Result<(), 
     let source = Source::Profile(profile);
     let enrolled = context.secrets()?.enrolled(source)?;
     let label = free_label(&enrolled, &arguments.label)?;
+    if enrolled.policy.mode == AuthMode::All {
+        let text = "with a policy of all factors the new shares would be demanded at once, before anybody \
+                    holds them; nothing was split. Change the policy first (`sesame factor policy`)";
+        return Err(Failure::new(Code::INVALID, text));
+    }
     let mut passwords = Passwords::new(&arguments.giving.password);
     let change = Change::Split { label, threshold, shares };
     let devices = &arguments.giving.devices;
