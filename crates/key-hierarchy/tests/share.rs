@@ -263,7 +263,21 @@ fn the_locks_of_one_passphrase_have_different_keys() {
     let split = split(1, 2);
     let shares = [1, 2].map(|number| written(&split, number, Lock::Argon2id, b"the same"));
     // A threshold of 1 makes both parts the same, so that equal keys would show.
-    assert_ne!(shares[0][HEADER_BYTES..], shares[1][HEADER_BYTES..]);
+    let [one, other] = &shares;
+    assert_ne!(one[HEADER_BYTES..][..32], other[HEADER_BYTES..][..32]);
+}
+
+#[test]
+fn no_two_splits_have_anything_in_common() {
+    let [one, other] = [split(2, 3), split(2, 3)];
+    assert_ne!(one.recovery.expose(), other.recovery.expose());
+    assert_ne!(one.parameters.split, other.parameters.split);
+    assert!(one.parameters.checks.iter().all(|check| !other.parameters.checks.contains(check)));
+    for number in 1..=3 {
+        let part = |split| written(split, number, Lock::None, b"").split_off(HEADER_BYTES);
+        assert_ne!(part(&one), part(&other));
+        assert_ne!(part(&one), one.recovery.expose());
+    }
 }
 
 /// Without its passphrase a share is written as one that is not locked: it is the lock that decides.

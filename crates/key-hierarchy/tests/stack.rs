@@ -15,6 +15,7 @@ use key_hierarchy::{Derivation, Metadata, hex};
 use memchr::memmem;
 use secret_memory::{Secret, with_clean_deep_stack};
 use serde_json::Value;
+use shake::{ExtendableOutput, Update, XofReader};
 use site_config::{AuthMode, FactorKind};
 use x_wing::{Ciphertext, Decapsulate, DecapsulationKey};
 
@@ -22,7 +23,7 @@ use common::{DERIVATIONS, Plan, pieces, policy, simple, unlock};
 
 const PAINT: u8 = 0xa5;
 const CANVAS: usize = 1 << 20;
-/// What kem.rs wipes.
+/// As deep as kem.rs wipes.
 const DEPTH: usize = 256 << 10;
 
 /// What `work` left in the stack below this frame, which was paint before.
@@ -52,8 +53,23 @@ fn contains(stack: &[u8], secret: &[u8; 32]) -> bool {
     secret.chunks_exact(16).any(|half| memmem::find(stack, half).is_some())
 }
 
+const NOTHING: [&str; 0] = [];
+
+/// The names of those that are there.
+fn found(stack: &[u8], secrets: &[(&'static str, [u8; 32])]) -> Vec<&'static str> {
+    secrets.iter().filter(|(_, secret)| contains(stack, secret)).map(|(name, _)| *name).collect()
+}
+
 fn on_a_large_stack(test: impl FnOnce() + Send + 'static) {
     thread::Builder::new().stack_size(32 << 20).spawn(test).unwrap().join().unwrap();
+}
+
+/// Deep enough for what reads the stack afterwards not to come there.
+#[inline(never)]
+fn leave(secret: &[u8; 32]) {
+    let mut area = [0; 4096];
+    area[..32].copy_from_slice(secret);
+    black_box(&mut area);
 }
 
 /// As kem.rs does, with a library that wipes nothing.
@@ -72,13 +88,55 @@ fn encapsulate_and_forget(private: &[u8; 32]) {
     black_box(key.encapsulation_key().encapsulate_deterministic(&randomness.into()));
 }
 
-/// What an attacker would look for in one sealed key: the private key, the shared secret, the KEK, and
-/// the key itself.
-fn secrets_of(sealed: &SealedKey, private: &[u8; 32], derivation: Derivation) -> Vec<[u8; 32]> {
+/// What an attacker would look for in one sealed key, by name: what kem.rs has in its hands, and what
+/// X-Wing expands the private key to (draft-connolly-cfrg-xwing-kem §5.2; FIPS 203 §7.1 names them).
+fn secrets_of(
+    sealed: &SealedKey,
+    private: &[u8; 32],
+    derivation: Derivation,
+) -> Vec<(&'static str, [u8; 32])> {
     let ciphertext = Ciphertext::try_from(sealed.encapsulated.as_slice()).unwrap();
     let shared: [u8; 32] = DecapsulationKey::from(*private).decapsulate(&ciphertext).into();
     let kek = *derivation.derive("pds v2 factor-kek", &shared).expose();
-    vec![*private, shared, kek]
+
+    let mut expanded = [0; 96];
+    let mut shake = shake::Shake256::default();
+    shake.update(private);
+    shake.finalize_xof().read(&mut expanded);
+    let part = |at: usize| *expanded[at..].first_chunk::<32>().unwrap();
+    let seed: [u8; 64] = *expanded.first_chunk().unwrap();
+    let lattice = ml_kem::ml_kem_768::DecapsulationKey::from_seed(seed.into());
+    let (of_lattice, of_curve) = sealed.encapsulated.split_at(1088);
+    let of_lattice = lattice.decapsulate(&of_lattice.try_into().unwrap());
+    let of_curve = x25519_dalek::x25519(part(64), of_curve.try_into().unwrap());
+    let mut secrets = vec![
+        ("a private key", *private),
+        ("a shared secret", shared),
+        ("a piece's KEK", kek),
+        ("d of ML-KEM", part(0)),
+        ("z of ML-KEM", part(32)),
+        ("a private key of X25519", part(64)),
+        ("a shared secret of ML-KEM", of_lattice.into()),
+        ("a shared secret of X25519", of_curve),
+    ];
+    secrets.extend(polynomials(&lattice).map(|polynomial| ("s of ML-KEM", polynomial)));
+    secrets
+}
+
+/// The first sixteen coefficients of each polynomial of s, as the library has them in memory: 16 bits
+/// each.
+fn polynomials(key: &ml_kem::ml_kem_768::DecapsulationKey) -> impl Iterator<Item = [u8; 32]> {
+    #[allow(deprecated, reason = "the only way to a value that decapsulating uses")]
+    let expanded = ml_kem::ExpandedKeyEncoding::to_expanded_bytes(key);
+    (0..3).map(move |polynomial| {
+        let mut coefficients = [0; 32];
+        // Two coefficients in three bytes.
+        let packed = expanded[polynomial * 384..].as_chunks::<3>().0;
+        for ([a, b, c], pair) in packed.iter().zip(coefficients.as_chunks_mut::<4>().0) {
+            *pair = [*a, b & 15, b >> 4 | c << 4, c >> 4];
+        }
+        coefficients
+    })
 }
 
 #[test]
@@ -91,36 +149,39 @@ fn x_wing_stays_within_what_is_wiped_and_leaves_no_key() {
         for derivation in DERIVATIONS {
             let sealed = public.seal(derivation, &piece, b"bound").unwrap();
             let mut secrets = secrets_of(&sealed, private.expose(), derivation);
-            secrets.push(*piece.expose());
-            let found = |stack: &[u8]| secrets.iter().any(|secret| contains(stack, secret));
+            secrets.push(("piece", *piece.expose()));
+            let found = |stack: &[u8]| found(stack, &secrets);
 
-            // The search finds what is there, and the library is not deeper than what is wiped.
+            // The search finds what is there.
             let ciphertext = Ciphertext::try_from(sealed.encapsulated.as_slice()).unwrap();
             let forgot = stack_after(|| decapsulate_and_forget(private.expose(), &ciphertext));
-            assert!(found(&forgot), "the search finds what was left");
-            assert!(depth(&forgot) < DEPTH / 4 * 3, "decapsulating: {} bytes", depth(&forgot));
-            let forgot = stack_after(|| encapsulate_and_forget(private.expose()));
-            assert!(depth(&forgot) < DEPTH / 4 * 3, "encapsulating: {} bytes", depth(&forgot));
+            assert!(!found(&forgot).is_empty(), "the search finds what was left");
+            // What is wiped, by zeros in place of the paint, is to be deeper by half than that.
+            let encapsulating = stack_after(|| encapsulate_and_forget(private.expose()));
+            let least = depth(&forgot).max(depth(&encapsulating)) / 2 * 3;
             let clean = stack_after(|| {
                 with_clean_deep_stack::<DEPTH, _>(|| {
                     decapsulate_and_forget(private.expose(), &ciphertext);
                 });
             });
-            assert!(!found(&clean), "the wipe reaches what the library left");
+            assert_eq!(found(&clean), NOTHING, "the wipe reaches what the library left");
 
             let clean = stack_after(|| drop(black_box(PublicKey::of(&private))));
-            assert!(!found(&clean), "making the public key");
+            assert_eq!(found(&clean), NOTHING, "making the public key");
+            assert!(depth(&clean) > least, "making the public key: not {least} bytes");
             let opened = stack_after(|| {
                 drop(black_box(sealed.open(derivation, &private, b"bound").unwrap()));
             });
-            assert!(!found(&opened), "opening");
+            assert_eq!(found(&opened), NOTHING, "opening");
+            assert!(depth(&opened) > least, "opening: not {least} bytes");
 
             let mut again = None;
             let stack =
                 stack_after(|| again = Some(public.seal(derivation, &piece, b"bound").unwrap()));
             let mut secrets = secrets_of(&again.unwrap(), private.expose(), derivation);
-            secrets.push(*piece.expose());
-            assert!(!secrets.iter().any(|secret| contains(&stack, secret)), "sealing");
+            secrets.push(("piece", *piece.expose()));
+            assert_eq!(self::found(&stack, &secrets), NOTHING, "sealing");
+            assert!(depth(&stack) > least, "sealing: not {least} bytes");
         }
     });
 }
@@ -148,11 +209,9 @@ fn sealing_and_opening(derivation: Derivation, policy: site_config::UnlockPolicy
     let secrets = all_secrets(&sealed, &scene.evidence, derivation);
     assert!(secrets.len() > 20);
     // One that is left there is found.
-    let left = stack_after(|| _ = black_box(black_box(secrets[0].1).map(|byte| byte)));
+    let left = stack_after(|| leave(&secrets[0].1));
     assert!(contains(&left, &secrets[0].1), "the search finds what was left");
-    for (name, secret) in &secrets {
-        assert!(!contains(&sealing, secret), "{policy}: sealing left {name}");
-    }
+    assert_eq!(found(&sealing, &secrets), NOTHING, "{policy}: sealing");
 
     let secret_of = |id: u32| {
         let factor = sealed.enrolment().factor(id).unwrap();
@@ -166,15 +225,12 @@ fn sealing_and_opening(derivation: Derivation, policy: site_config::UnlockPolicy
         }
         drop(black_box(sealed.open(&pieces).unwrap()));
     });
-    for (name, secret) in &secrets {
-        assert!(!contains(&opening, secret), "{policy}: opening left {name}");
-    }
+    assert_eq!(found(&opening, &secrets), NOTHING, "{policy}: opening");
     // And from the people's answers on.
     let answering = stack_after(|| drop(black_box(unlock(&sealed, &scene.evidence).unwrap())));
-    let common_copies = ["piece"]; // tests/common hands pieces out as arrays
-    for (name, secret) in secrets.iter().filter(|(name, _)| !common_copies.contains(name)) {
-        assert!(!contains(&answering, secret), "{policy}: answering left {name}");
-    }
+    // tests/common hands pieces out as arrays.
+    let left = found(&answering, &secrets);
+    assert!(left.iter().all(|name| *name == "piece"), "{policy}: answering left {left:?}");
 }
 
 /// Every key between the people's answers and the master key, by name.
@@ -217,8 +273,7 @@ fn all_secrets(
         let sealed: SealedKey =
             serde_json::from_value(file["pieces"][id.to_string()].clone()).unwrap();
         secrets.push(("a factor's secret", *secret.expose()));
-        let names = ["a private key", "a shared secret", "a piece's KEK"];
-        secrets.extend(names.into_iter().zip(secrets_of(&sealed, private.expose(), derivation)));
+        secrets.extend(secrets_of(&sealed, private.expose(), derivation));
     }
     let stored = String::from_utf8(metadata.render()).unwrap();
     assert!(secrets.iter().all(|(_, key)| !stored.contains(&hex::encode(key))), "it is stored");

@@ -53,8 +53,7 @@ fn every_set_opens_and_changes_under_every_other() {
     ];
     for (made, made_with) in sets.into_iter().enumerate() {
         let (kdf, hkdf) = made_with;
-        let mut host =
-            Host::builder().config(&config(kdf, hkdf)).with_passwords(&[("alice", A.1)]);
+        let mut host = Host::builder().config(&config(kdf, hkdf)).with_passwords(&[("alice", A.1)]);
         let mut client = host.client();
         unlock_with(&mut client, &[A]).unwrap();
         ask::set(&mut client, "a", kdf.as_bytes()).unwrap();

@@ -40,7 +40,8 @@ fn no_operation_does_anything_that_is_not_in_the_trail() {
         let create = ["profile", "create", "work", "--password-stdin"];
         victim.host.sesame(create).stdin("another password").succeed();
         victim.host.sesame(["lock", "--profile", "work"]).succeed();
-        let wipe = format!("wipe --i-understand {}", state(&victim.host).1.installation.unwrap().id);
+        let wipe =
+            format!("wipe --i-understand {}", state(&victim.host).1.installation.unwrap().id);
         let lines = [
             ("secret get a", ""),
             ("secret set a", "2"),

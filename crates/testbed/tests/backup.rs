@@ -126,13 +126,16 @@ fn a_backup_is_restored_on_another_installation_with_its_own_factors_and_shares(
         submit_to(&mut client, source, Cause::Unlock, 3, &shares[2]).unwrap();
         submit_to(&mut client, source, Cause::Unlock, 3, &shares[0]).unwrap();
         all_values_are_in(&mut client, profile);
-        let request =
-            SecretsRequest::ShareVerify { profile: Some(profile), share: &shares[1], passphrase: None };
+        let request = SecretsRequest::ShareVerify {
+            profile: Some(profile),
+            share: &shares[1],
+            passphrase: None,
+        };
         ask(&mut client, &request, |_| Some(())).unwrap();
     }
     let restored = hosts[1].entries_of(Operation::VaultRestore, Outcome::Done);
     let origin = ask::status(&mut hosts[0].client()).unwrap().installation.unwrap().id;
-    assert!(restored.iter().all(|entry| entry.subject == Some(origin.to_string())));
+    assert!(restored.iter().all(|entry| entry.detail["origin"] == origin.to_string()));
 }
 
 #[test]
@@ -168,7 +171,9 @@ fn without_its_factors_a_backup_becomes_nothing() {
     let other = factors::backup(&mut hosts[0].client(), None).unwrap();
     stage(&mut client, profile, &other).unwrap();
     assert_eq!(kind(ask::done(&mut client, &restore)), FaultKind::Incomplete);
-    give(&mut client, source, cause, &[A, B]).unwrap();
+    let other = factors::restoration(&mut client, profile).unwrap();
+    assert_ne!(other, text, "what is approved is one backup");
+    give(&mut client, source, Cause::Change(&other), &[A, B]).unwrap();
     ask::done(&mut client, &restore).unwrap();
     assert_eq!(names(&mut client), ["default", "moved"]);
     assert_eq!(kind(ask::done(&mut client, &restore)), FaultKind::Exists);
@@ -193,13 +198,8 @@ fn nothing_is_restored_over_a_profile() {
     give(&mut client, Source::Restore("copy"), Cause::Change(&text), &[A]).unwrap();
     let restore = SecretsRequest::VaultRestore { profile: "copy" };
     assert_eq!(kind(ask::done(&mut client, &restore)), FaultKind::Exists);
-    give(
-        &mut client,
-        Source::Profile(Some("copy")),
-        Cause::Unlock,
-        &[(1, "some other password")],
-    )
-    .unwrap();
+    give(&mut client, Source::Profile(Some("copy")), Cause::Unlock, &[(1, "some other password")])
+        .unwrap();
 }
 
 #[test]
@@ -245,7 +245,8 @@ fn a_damaged_backup_is_refused_and_nothing_is_left() {
     stage(&mut client, "half", &whole[..whole.len() / 2]).unwrap();
     host.stop();
     host.start();
-    let left: Vec<_> = fs::read_dir(&profiles).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(&profiles).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
 }
 

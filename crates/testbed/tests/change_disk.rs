@@ -8,11 +8,9 @@ use std::path::{Path, PathBuf};
 use ipc::factors::{Cause, Change, Source};
 use ipc::secrets::SecretsRequest;
 use ipc::{Client, Fault, FaultKind};
-use site_config::{AuthMode, FactorKind};
+use site_config::AuthMode;
 use testbed::ask::{self, Refused, ask};
-use testbed::factors::{
-    self, PATIENT, authorise, authorised, give, mode, password, unlock_with,
-};
+use testbed::factors::{self, PATIENT, authorise, authorised, give, mode, password, unlock_with};
 use testbed::mounted::{ReadOnly, SmallDisk};
 use testbed::{Host, is_root_or_skip};
 

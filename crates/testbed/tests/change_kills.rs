@@ -11,7 +11,7 @@ use ipc::secrets::{ProfileState, SecretsRequest};
 use ipc::{Client, FaultKind};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use site_config::{AuthMode, Daemon, FactorKind};
+use site_config::{AuthMode, Daemon};
 use testbed::ask::{self, Refused};
 use testbed::factors::{self, authorise, change, mode, password, submit, submit_to, unlock_with};
 use testbed::random::Random;
@@ -54,7 +54,10 @@ impl Victim {
     }
 
     /// Carries `work` out, and kills the daemon meanwhile, or not at all in the first round.
-    fn interrupt<T: Send>(&mut self, work: impl FnOnce(&mut Client) -> Result<T> + Send) -> Option<T> {
+    fn interrupt<T: Send>(
+        &mut self,
+        work: impl FnOnce(&mut Client) -> Result<T> + Send,
+    ) -> Option<T> {
         let mut client = self.host.client();
         let first = self.done + self.not_done == 0;
         let pid = Pid::from_raw(self.host.pid(Daemon::Secrets));

@@ -10,7 +10,7 @@ use audit_log::{Operation, Outcome};
 use ipc::factors::{Cause, Change, Source};
 use ipc::secrets::{ProfileState, SecretsRequest};
 use ipc::{Client, FaultKind};
-use site_config::{AuthMode, Daemon, FactorKind};
+use site_config::{AuthMode, Daemon};
 use testbed::ask::{self, Refused, ask};
 use testbed::factors::{
     self, PATIENT, auth, authorised, authorised_split, enroll_password, give, mode, password,
@@ -40,9 +40,8 @@ fn each_try_and_each_change_has_an_entry_before_and_one_after() {
     let config = format!("{PATIENT}{}", auth(&mode(AuthMode::Any)));
     let host = Host::builder().config(&config).with_passwords(&TWO);
     let tried = [(O::FactorTry, Authorised), (O::FactorTry, Done)];
-    let changed = |operation: O| {
-        [&tried[..], &[(operation, Authorised), (operation, Done)]].concat()
-    };
+    let changed =
+        |operation: O| [&tried[..], &[(operation, Authorised), (operation, Done)]].concat();
     assert_eq!(told(&host, |client| unlock_with(client, &[A]).unwrap()), changed(O::Unlock));
     assert_eq!(
         told(&host, |client| drop(submit(client, Cause::Unlock, 1, WRONG).unwrap_err())),
@@ -87,8 +86,7 @@ fn each_try_and_each_change_has_an_entry_before_and_one_after() {
     let backed_up = [(O::VaultBackup, Authorised), (O::VaultBackup, Done)];
     assert_eq!(told(&host, back_up), backed_up);
     let restore = |client: &mut Client| factors::restore(client, "copy", &backup, &[B]).unwrap();
-    let restored =
-        [&[(O::VaultRestore, Authorised)][..], &changed(O::VaultRestore)].concat();
+    let restored = [&[(O::VaultRestore, Authorised)][..], &changed(O::VaultRestore)].concat();
     assert_eq!(told(&host, restore), restored);
     host.sesame(["audit", "verify"]).succeed();
 }

@@ -210,7 +210,8 @@ fn every_command_prints_one_json_object() {
     run(&host, "factor approve --yes --password-stdin", password, &[0]);
     run(&host, "lock", b"", &[0]);
     run(&host, "status", b"", &[0]);
-    let others = ["vault restore", "share split", "share verify", "factor approve", "lock", "status"];
+    let others =
+        ["vault restore", "share split", "share verify", "factor approve", "lock", "status"];
     done.extend(others.map(str::to_owned));
     // 21 where this machine is below the floor.
     let posture = run(&host, "status --security-posture", b"", &[0, 21]);

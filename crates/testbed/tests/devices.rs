@@ -87,7 +87,11 @@ impl Agent {
     fn run(&self, command: &mut Command) {
         command.env("SSH_AUTH_SOCK", self.socket());
         let output = command.output().unwrap();
-        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{command:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 
@@ -151,6 +155,7 @@ fn a_key_in_an_agent_is_a_second_factor() {
     let again = "factor enroll ssh-agent --ssh-key other --label again --password-stdin";
     let said = sesame(again).fail(9);
     assert!(said.contains("enrolled already"), "{said}");
+    sesame("factor cancel").succeed();
     let ecdsa = agent.add("ecdsa", "elliptic");
     let enroll = "factor enroll ssh-agent --ssh-key elliptic --label elliptic --password-stdin";
     let refused = sesame(enroll).run();
@@ -286,7 +291,8 @@ fn an_installation_that_is_bound_to_a_tpm_needs_it_in_every_mode() {
         let tcti = tpm.tcti();
         host.sesame(line.split(' ').chain(["--tcti", tcti.as_str()])).stdin(A)
     };
-    sesame(&tpms[0], "init --machine-binding tpm --factor password=alice --password-stdin").succeed();
+    sesame(&tpms[0], "init --machine-binding tpm --factor password=alice --password-stdin")
+        .succeed();
     let said = sesame(&tpms[1], "unlock --password-stdin").fail(INCOMPLETE);
     assert!(said.contains("tpm"), "{said}");
     assert_eq!(state(&host), "locked");

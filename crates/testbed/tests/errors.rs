@@ -4,6 +4,8 @@
 
 #[path = "common/bare.rs"]
 mod bare;
+#[path = "common/durations.rs"]
+mod durations;
 #[path = "common/redact.rs"]
 mod redact;
 
@@ -12,7 +14,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use bare::{bare, one_object, outcome};
-use redact::{redact, without_durations};
+use durations::without_durations;
+use redact::redact;
 use serde_json::json;
 use site_config::{AuthMode, Daemon, Role};
 use testbed::factors::{PATIENT, auth, mode};
@@ -181,9 +184,8 @@ fn every_error_has_its_code_and_a_sentence_with_the_next_step() {
     errors.case(&host, 2, || with(&["factor", "policy", "policy"], PASSWORD));
 
     let met: Vec<i32> = errors.codes.iter().copied().collect();
-    let expected = [
-        1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 29,
-    ];
+    let expected =
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 29];
     if host.users.are_separate() {
         assert_eq!(met, expected);
         insta::assert_snapshot!("errors", without_durations(&errors.shown));

@@ -33,17 +33,22 @@ fn with_keys(mut hunt: Hunt, host: &Host, name: &str, given: &[(u32, &str)]) -> 
         let mut memory = WorkingMemory::default();
         if let key_hierarchy::Parameters::Password(password) = &factor.parameters {
             let stretched = password.kdf.stretch(text.as_bytes(), &mut memory).unwrap();
-            hunt = hunt.with(&format!("{name}: the stretched password of {id}"), stretched.expose());
+            hunt =
+                hunt.with(&format!("{name}: the stretched password of {id}"), stretched.expose());
         }
         let secret =
-            FactorSecret::new(&factor.parameters, derivation, text.as_bytes(), &mut memory).unwrap();
+            FactorSecret::new(&factor.parameters, derivation, text.as_bytes(), &mut memory)
+                .unwrap();
         let piece = metadata.piece(*id, &secret).unwrap().unwrap();
         hunt = hunt.with(&format!("{name}: the piece of {id}"), piece.expose());
         pieces.insert(*id, piece);
     }
     match metadata.open(&pieces) {
         Ok(master) => hunt
-            .with(&format!("{name}: the vault's key"), master.vault_key(derivation, profile).expose())
+            .with(
+                &format!("{name}: the vault's key"),
+                master.vault_key(derivation, profile).expose(),
+            )
             .with(&format!("{name}: the rows' key"), master.row_key(derivation, profile).expose()),
         Err(_) => hunt,
     }
@@ -68,8 +73,9 @@ fn what_was_given_of_several_factors_is_nowhere_in_ordinary_memory() {
         let labels = ["alice", "bob", "carol"];
         let passwords: Vec<(&str, &str)> =
             labels.into_iter().zip(texts.iter().map(String::as_str)).collect();
-        let host =
-            Host::builder().config(&format!("{PATIENT}{}", auth(&unlock))).with_passwords(&passwords);
+        let host = Host::builder()
+            .config(&format!("{PATIENT}{}", auth(&unlock)))
+            .with_passwords(&passwords);
         let mut hunt = Hunt::default();
         for (label, text) in &passwords {
             hunt = hunt.with(&format!("the password of {label}"), text.as_bytes());

@@ -200,7 +200,8 @@ fn unlock_two_of_three(client: &mut Client) {
 fn factors_are_given_for_one_thing_at_a_time() {
     let host = host_of(&mode(AuthMode::All));
     let mut client = host.client();
-    let (revoke, rotate) = (Change::Revoke { factor: 3 }.to_string(), Change::RotateKey.to_string());
+    let (revoke, rotate) =
+        (Change::Revoke { factor: 3 }.to_string(), Change::RotateKey.to_string());
     let causes = [Cause::Unlock, Cause::Change(&revoke), Cause::Change(&rotate)];
     for pending in causes {
         submit(&mut client, pending, A.0, A.1).unwrap();
@@ -244,7 +245,9 @@ fn what_was_given_can_be_taken_back_and_that_is_recorded() {
 /// Fault 4 of the predecessor was an init that left half of itself behind.
 #[test]
 fn an_init_whose_factors_can_not_satisfy_the_policy_leaves_nothing_behind() {
-    for policy in [policy("tpm", 0), policy("", 3), policy("password,fido2", 0), policy("password", 1)] {
+    for policy in
+        [policy("tpm", 0), policy("", 3), policy("password,fido2", 0), policy("password", 1)]
+    {
         let mut host = Host::builder().config(&auth(&policy)).provision();
         host.start();
         let state = snapshot(host.layout.secrets_state());
@@ -310,7 +313,10 @@ fn a_submission_that_can_not_be_is_neither_tried_nor_counted() {
             evidence: A.1.as_bytes(),
             passphrase: None,
         };
-        assert_eq!(kind(ask(&mut client, &request, |_: SecretsReply<'_>| Some(()))), Some(expected));
+        assert_eq!(
+            kind(ask(&mut client, &request, |_: SecretsReply<'_>| Some(()))),
+            Some(expected)
+        );
     }
     assert_eq!(host.entries().len(), before);
     assert!(factors::list(&mut client).unwrap().factors.iter().all(|factor| factor.failures == 0));

@@ -144,7 +144,10 @@ fn locked_key_derivation_is_what_the_vault_is_made_with() {
         let (kdf_value, hkdf_value) = (format!("{kdf:?}"), format!("{hkdf:?}"));
         let host = initialised_under(&[("crypto.kdf", &kdf_value), ("crypto.hkdf", &hkdf_value)]);
         let metadata = metadata(&host);
-        assert_eq!(metadata["enrolment"]["factors"][0]["parameters"]["password"]["kdf"]["algorithm"], kdf);
+        assert_eq!(
+            metadata["enrolment"]["factors"][0]["parameters"]["password"]["kdf"]["algorithm"],
+            kdf
+        );
         assert_eq!(metadata["enrolment"]["derivation"], hkdf);
         host.unlock();
     }
@@ -154,7 +157,10 @@ fn locked_key_derivation_is_what_the_vault_is_made_with() {
 fn a_locked_profile_locks_all_that_it_picks() {
     let host = initialised_under(&[("crypto.profile", "\"governance-compatible\"")]);
     let metadata = metadata(&host);
-    assert_eq!(metadata["enrolment"]["factors"][0]["parameters"]["password"]["kdf"]["algorithm"], "pbkdf2-sha256");
+    assert_eq!(
+        metadata["enrolment"]["factors"][0]["parameters"]["password"]["kdf"]["algorithm"],
+        "pbkdf2-sha256"
+    );
     assert_eq!(metadata["enrolment"]["derivation"], "hkdf-sha256");
     assert_eq!(host.entries()[0].detail["hash"], "sha256");
     let shown = host.sesame(["config", "show"]).succeed();

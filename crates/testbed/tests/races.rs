@@ -71,9 +71,7 @@ fn an_unlock_that_is_under_way_does_not_survive_a_lock() {
     for delay in 0..40 {
         let mut unlocker = host.connect(Daemon::Secrets).expect("a connection");
         let unlocked = std::thread::scope(|scope| {
-            let unlock = scope.spawn(|| {
-                ask(&mut unlocker, &unlock())
-            });
+            let unlock = scope.spawn(|| ask(&mut unlocker, &unlock()));
             std::thread::sleep(std::time::Duration::from_millis(delay));
             ask(&mut looker, &SecretsRequest::Lock { profile: None }).expect("lock always works");
             unlock.join().expect("no panic")
@@ -100,9 +98,7 @@ fn an_unlock_that_is_under_way_does_not_survive_a_wipe() {
         let mut unlocker = host.connect(Daemon::Secrets).expect("a connection");
         let installation = status(&mut wiper).installation.expect("an installation").id;
         std::thread::scope(|scope| {
-            let unlock = scope.spawn(|| {
-                ask(&mut unlocker, &unlock())
-            });
+            let unlock = scope.spawn(|| ask(&mut unlocker, &unlock()));
             std::thread::sleep(std::time::Duration::from_millis(delay));
             ask(&mut wiper, &SecretsRequest::Wipe { installation }).expect("the wipe");
             let _ = unlock.join().expect("no panic");

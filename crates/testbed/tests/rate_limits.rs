@@ -71,7 +71,10 @@ fn wrong_tries_of_one_factor_do_not_slow_another() {
     let change = Change::RotateKey.to_string();
     let refused = submit(&mut client, Cause::Change(&change), A.0, A.1).unwrap_err();
     assert_eq!(refused.kind(), Some(FaultKind::RateLimited));
-    assert_eq!(factors::test(&mut client, 1, A.1).unwrap_err().kind(), Some(FaultKind::RateLimited));
+    assert_eq!(
+        factors::test(&mut client, 1, A.1).unwrap_err().kind(),
+        Some(FaultKind::RateLimited)
+    );
 }
 
 #[test]

@@ -166,6 +166,13 @@ fn custodians_give_shares_from_connections_of_their_own_and_get_nothing_else() {
     ];
     assert_eq!(refused, [FaultKind::NotCleared; 8]);
     // What a custodian gives towards a change is an operator's to carry out.
+    let refused = authorise(client, &Change::RotateKey, &[A]);
+    assert_eq!(kind(refused), FaultKind::NotFound, "nobody asks for it");
+    let text = Change::RotateKey.to_string();
+    let source = Source::Profile(None);
+    let begin = SecretsRequest::FactorBegin { source, change: &text };
+    ask(&mut operator, &begin, |reply| factors::progress(reply).map(drop)).unwrap();
+    assert_eq!(kind(ask(client, &begin, |_| Some(()))), FaultKind::NotCleared);
     authorise(client, &Change::RotateKey, &[A]).unwrap();
     factors::change(&mut operator, &Change::RotateKey).unwrap();
     assert_eq!(ask::get(&mut operator, "a").unwrap(), b"value");
@@ -175,8 +182,7 @@ fn custodians_give_shares_from_connections_of_their_own_and_get_nothing_else() {
     let mut names: Vec<_> =
         tries.iter().filter_map(|entry| entry.actor.as_ref()?.name.as_deref()).collect();
     names.dedup();
-    let expected =
-        ["tester", "custodian-0", "custodian-1", "custodian-2", "custodian-0"];
+    let expected = ["tester", "custodian-0", "custodian-1", "custodian-2", "custodian-0"];
     assert_eq!(names, expected, "each try has its own actor");
 }
 
@@ -243,8 +249,7 @@ fn shares_outlive_a_rotation_and_end_with_the_revocation_of_their_factor() {
     authorised(&mut client, &Change::RotateKey, &[A]).unwrap();
     authorised(&mut client, &Change::Policy(policy("password,share", 0)), &[B]).unwrap();
     let needs = factors::list(&mut client).unwrap().needs;
-    let expected =
-        [Need { count: 1, of: vec![1, 2] }, Need { count: 1, of: vec![RECOVERY] }];
+    let expected = [Need { count: 1, of: vec![1, 2] }, Need { count: 1, of: vec![RECOVERY] }];
     assert_eq!(needs, expected);
     submit(&mut client, Cause::Unlock, RECOVERY, &shares[0]).unwrap();
     submit(&mut client, Cause::Unlock, RECOVERY, &shares[2]).unwrap();

@@ -1,9 +1,12 @@
 //! A first day with Sesame as a transcript: what is typed, and what comes back.
 
+#[path = "common/durations.rs"]
+mod durations;
 #[path = "common/redact.rs"]
 mod redact;
 
-use redact::{redact, without_durations};
+use durations::without_durations;
+use redact::redact;
 use testbed::{Host, PASSWORD};
 
 const BOB: &str = "bob's own password";
