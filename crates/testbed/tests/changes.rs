@@ -237,7 +237,8 @@ fn each_change_does_what_it_says_while_active_deactivated_and_locked() {
     for number in 0..VALUES {
         ask::set(&mut client, &number.to_string(), &value(number)).unwrap();
     }
-    let states: [(ProfileState, fn(&mut Client)); 3] = [
+    type Put = fn(&mut Client);
+    let states: [(ProfileState, Put); 3] = [
         (ProfileState::Active, |_| {}),
         (ProfileState::Unlocked, |client| {
             let request = SecretsRequest::ProfileDeactivate { profile: "default" };
