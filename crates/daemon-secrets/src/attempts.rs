@@ -35,6 +35,9 @@ pub struct Attempts {
 /// A profile's file: each factor's tries by its id. What is not there has none.
 type Counts = BTreeMap<u32, Tries>;
 
+/// What was counted of the factors of a try before it.
+pub struct Before(BTreeMap<u32, Option<Tries>>);
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tries {
@@ -65,25 +68,33 @@ impl Attempts {
         (tries.failures, wait)
     }
 
-    /// Counts a try of each of these factors, durably, before it is made.
-    pub fn begin(&mut self, file: &Path, factors: &[u32]) -> io::Result<()> {
-        let more = |(factor, failures): (u32, u32)| (factor, failures.saturating_add(1));
-        let counts = self.failures(file, factors).into_iter().map(more).collect();
-        self.settle(file, &counts)
-    }
-
-    /// Wrong tries of each of these factors.
-    pub fn failures(&mut self, file: &Path, factors: &[u32]) -> BTreeMap<u32, u32> {
-        factors.iter().map(|factor| (*factor, self.standing(file, *factor).0)).collect()
-    }
-
-    /// So many wrong tries stand: none after a right one, as many as before after one that could
-    /// not be made.
-    pub fn settle(&mut self, file: &Path, failures: &BTreeMap<u32, u32>) -> io::Result<()> {
+    /// Counts a try of each of these factors, durably, before it is made. Returns what was counted
+    /// before.
+    pub fn begin(&mut self, file: &Path, factors: &[u32]) -> io::Result<Before> {
         let mut counts = self.counts(file).clone();
-        for (factor, failures) in failures {
-            counts.insert(*factor, tries(&self.settings, &self.boot_id, *failures));
+        let known = |factor: &u32| counts.get(factor).or_else(|| counts.get(&EVERY)).cloned();
+        let before = Before(factors.iter().map(|factor| (*factor, known(factor))).collect());
+        for (factor, tried) in &before.0 {
+            let failures = tried.as_ref().map_or(0, |tried| tried.failures).saturating_add(1);
+            counts.insert(*factor, tries(&self.settings, &self.boot_id, failures));
         }
+        self.write(file, counts)?;
+        Ok(before)
+    }
+
+    /// The try was not wrong, or could not be made: none stands of the factor that was right, and of
+    /// the others what was counted before, with a wait that goes on and does not begin again.
+    pub fn settle(&mut self, file: &Path, before: &Before, right: Option<u32>) -> io::Result<()> {
+        let mut counts = self.counts(file).clone();
+        for (factor, tried) in &before.0 {
+            let stands = tried.clone().filter(|_| right != Some(*factor));
+            let none = || tries(&self.settings, &self.boot_id, 0);
+            counts.insert(*factor, stands.unwrap_or_else(none));
+        }
+        self.write(file, counts)
+    }
+
+    fn write(&mut self, file: &Path, counts: Counts) -> io::Result<()> {
         let bytes = serde_json::to_vec(&counts).map_err(io::Error::other)?;
         write_atomically(file, &bytes, 0o600)?;
         self.files.insert(file.to_owned(), counts);
@@ -177,10 +188,13 @@ mod tests {
             assert_eq!(failures, 5);
             assert!(wait > Duration::from_secs(3) && wait <= Duration::from_secs(4), "{wait:?}");
         }
-        restarted.settle(&file, &BTreeMap::from([(1, 0)])).unwrap();
+        let before = restarted.begin(&file, &[1, 7]).unwrap();
+        restarted.settle(&file, &before, Some(1)).unwrap();
         let mut again = Attempts::new(settings()).unwrap();
         assert_eq!(again.standing(&file, 1), (0, Duration::ZERO));
-        assert_eq!(again.standing(&file, 7).0, 5, "each factor has its own count");
+        let (failures, wait) = again.standing(&file, 7);
+        assert_eq!(failures, 5, "each factor has its own count");
+        assert!(wait <= Duration::from_secs(4), "and its wait did not begin again: {wait:?}");
     }
 
     /// The clock goes on between two looks at it.

@@ -157,3 +157,13 @@ fn the_order_of_the_fields_is_fixed() {
     let names: Vec<&str> = names.map(|(name, _)| name).collect();
     assert_snapshot!(names.join(" "));
 }
+
+#[test]
+fn bytes_have_one_spelling() {
+    assert_eq!(hex::decode_vec("00ff").as_deref(), Some(&[0, 255][..]));
+    for other in ["00FF", "00f", "00fg", " 00ff", "0x00", "00\u{ff}"] {
+        assert_eq!(hex::decode_vec(other), None, "{other:?}");
+    }
+    assert_eq!(hex::decode::<2>("00ff"), Some([0, 255]));
+    assert_eq!(hex::decode::<3>("00ff"), None);
+}

@@ -71,7 +71,7 @@ fn in_mode_all_two_people_on_two_connections_give_them_in_any_order() {
         assert_eq!(progress.given, [first.0]);
         assert_eq!(progress.missing.len(), 2);
         let progress = submit(&mut two, Cause::Unlock, second.0, second.1).unwrap();
-        let mut given = vec![first.0, second.0];
+        let mut given = [first.0, second.0];
         given.sort_unstable();
         assert_eq!(told(&progress), (&given[..], &[need(1, &[third.0])][..]));
         assert_eq!(state(&mut one), ProfileState::Locked, "two of three");
@@ -300,8 +300,11 @@ fn a_submission_that_can_not_be_is_neither_tried_nor_counted() {
     let host = host_of(&mode(AuthMode::Any));
     let mut client = host.client();
     let before = host.entries().len();
-    let odd: [(&[u32], FaultKind); 3] = [
+    let odd: [(&[u32], FaultKind); 5] = [
         (&[], FaultKind::InvalidInput),
+        // Each would be stretched, and nobody else could try anything meanwhile.
+        (&[1; 100], FaultKind::InvalidInput),
+        (&[1, 2, 3, 1], FaultKind::InvalidInput),
         (&[4], FaultKind::NotFound),
         (&[1, 2, 9], FaultKind::NotFound),
     ];

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use ipc::factors::{Cause, Change, Source};
 use ipc::secrets::{ProfileState, SecretsRequest};
 use ipc::{Client, FaultKind};
+use key_hierarchy::{FactorSecret, Metadata, Pieces, WorkingMemory};
 use serde_json::{Value, json};
 use site_config::{AuthMode, Daemon};
 use testbed::Host;
@@ -179,6 +180,54 @@ fn a_factor_that_is_demanded_is_demanded_with_the_old_metadata_put_back_too() {
     assert!(is_locked(&mut client));
     put_both(&host, &new);
     unlock_with(&mut client, &[A, B, C]).unwrap();
+}
+
+/// Whether somebody who has the disk, this metadata and these passwords reads the vault there is now.
+fn opens(host: &Host, metadata: &[u8], given: &[(u32, &str)]) -> bool {
+    let metadata = Metadata::parse_any(metadata).unwrap();
+    let derivation = metadata.enrolment().derivation();
+    let mut pieces = Pieces::new();
+    for (id, text) in given {
+        let parameters = &metadata.enrolment().factor(*id).unwrap().parameters;
+        let mut memory = WorkingMemory::default();
+        let secret = FactorSecret::new(parameters, derivation, text.as_bytes(), &mut memory);
+        pieces.extend(metadata.piece(*id, &secret.unwrap()).unwrap().map(|piece| (*id, piece)));
+    }
+    let key = metadata.open(&pieces).unwrap().vault_key(derivation, "default");
+    let digits: String = key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
+    let copy = host.dir().join("copy.db");
+    fs::copy(file(host, "vault.db"), &copy).unwrap();
+    let database = rusqlite::Connection::open(copy).unwrap();
+    let read = format!("PRAGMA key = \"x'{digits}'\"; SELECT count(*) FROM secret;");
+    database.execute_batch(&read).is_ok()
+}
+
+/// Where fewer or other factors got in before, an old copy of the metadata opens nothing newer, not
+/// even for somebody who needs no daemon.
+#[test]
+fn an_old_copy_opens_no_vault_that_demands_more() {
+    let all: &[(u32, &str)] = &[A, B];
+    for (unlock, given, which, opened) in [
+        (AuthMode::Any, &all[..1], Change::Rename { factor: 2, label: "robert" }, true),
+        (AuthMode::Any, &all[..1], factors::enrolment("carol"), true),
+        (AuthMode::All, all, factors::enrolment("carol"), false),
+        (AuthMode::Any, &all[..1], Change::Revoke { factor: 2 }, false),
+        (AuthMode::Any, &all[..1], Change::Policy(mode(AuthMode::All)), false),
+        (AuthMode::Any, &all[..1], Change::RotateKey, false),
+    ] {
+        let host = host_of(&mode(unlock));
+        let mut client = host.client();
+        let old = both(&host);
+        assert!(opens(&host, &old[0], given), "{which}: before");
+        authorise(&mut client, &which, given).unwrap();
+        match which {
+            Change::Enroll { label, .. } => {
+                factors::enroll(&mut client, password(label, C.1)).unwrap();
+            }
+            other => change(&mut client, &other).unwrap(),
+        }
+        assert_eq!(opens(&host, &old[0], given), opened, "{which} in mode {unlock}");
+    }
 }
 
 /// Each edit is one that would let fewer factors in, or other ones.
