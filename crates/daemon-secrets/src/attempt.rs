@@ -71,28 +71,24 @@ impl Attempt<'_> {
             trail.record(record)?;
             return Err(too_soon(failures, wait));
         }
-        let before = attempts.failures(&self.file, self.factors);
         trail.record(self.record(peer, Outcome::Authorised))?;
-        attempts.begin(&self.file, self.factors).map_err(|error| {
+        let before = attempts.begin(&self.file, self.factors).map_err(|error| {
             faults::from_storage("the try could not be counted, so it was not made", &error)
         })?;
 
         let outcome = work();
         // Nobody learns the result before it is in the trail.
         trail.record(self.result(peer, failures, &outcome))?;
-        let mut settled = before;
-        match &outcome {
-            Ok((right, _)) | Err(Failure { verdict: Verdict::Right(right), .. }) => {
-                settled.insert(*right, 0);
-            }
-            Err(Failure { verdict: Verdict::NotTried, .. }) => {}
+        let right = match &outcome {
+            Ok((right, _)) | Err(Failure { verdict: Verdict::Right(right), .. }) => Some(*right),
+            Err(Failure { verdict: Verdict::NotTried, .. }) => None,
             Err(Failure { verdict: Verdict::Wrong, fault }) => {
                 let standings = self.factors.iter().map(|id| attempts.standing(&self.file, *id));
                 let (failures, wait) = standings.max_by_key(|(_, wait)| *wait).unwrap_or_default();
                 return Err(with_standing(fault.clone(), failures, wait));
             }
-        }
-        if let Err(error) = attempts.settle(&self.file, &settled) {
+        };
+        if let Err(error) = attempts.settle(&self.file, &before, right) {
             log::warning(format_args!("the wrong tries could not be noted: {error}"));
         }
         outcome.map_err(|failure| failure.fault)

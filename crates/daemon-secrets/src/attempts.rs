@@ -192,9 +192,24 @@ mod tests {
         restarted.settle(&file, &before, Some(1)).unwrap();
         let mut again = Attempts::new(settings()).unwrap();
         assert_eq!(again.standing(&file, 1), (0, Duration::ZERO));
-        let (failures, wait) = again.standing(&file, 7);
-        assert_eq!(failures, 5, "each factor has its own count");
-        assert!(wait <= Duration::from_secs(4), "and its wait did not begin again: {wait:?}");
+        assert_eq!(again.standing(&file, 7).0, 5, "each factor has its own count");
+    }
+
+    #[test]
+    fn a_right_factor_does_not_make_another_wait_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("attempts.json");
+        let mut attempts = Attempts::new(settings()).unwrap();
+        let over = Tries { failures: 5, boot_id: attempts.boot_id.clone(), not_before_ms: 0 };
+        let text = serde_json::to_vec(&Counts::from([(1, over.clone()), (7, over)])).unwrap();
+        fs::write(&file, text).unwrap();
+        for right in [Some(1), None] {
+            let before = attempts.begin(&file, &[1, 7]).unwrap();
+            assert_eq!(attempts.standing(&file, 7).0, 6);
+            attempts.settle(&file, &before, right).unwrap();
+            assert_eq!(attempts.standing(&file, 7), (5, Duration::ZERO));
+        }
+        assert_eq!(attempts.standing(&file, 1), (0, Duration::ZERO));
     }
 
     /// The clock goes on between two looks at it.

@@ -105,6 +105,7 @@ pub fn reseal(
     let metadata = metadata.map_err(|error| faults::from_enrolment(&error))?;
     // Before anything is written: a vault that does not open must not lose its metadata, and an old
     // policy that was put back must not authorise a new one.
+    check_authentic(&service.keyring(), target, old)?;
     let open = service.keyring().vault(&target.profile);
     let vault = match open {
         Some(vault) => {
@@ -141,6 +142,7 @@ pub fn rotate(
     // nobody reads or writes the vault.
     let _attempts = service.attempts();
     let mut keyring = service.keyring_mut();
+    check_authentic(&keyring, target, old)?;
     let state = keyring.state(profile);
     let vault = match alone_with_vault(&mut keyring, target)? {
         Some(vault) => vault,
@@ -187,6 +189,20 @@ pub fn rotate(
     exchanged.map_err(|error| {
         faults::from_storage("the new vault could not take its place; the old stands", &error)
     })
+}
+
+/// What was opened must be of the master key that is held. Whoever can write the file can make up a
+/// whole one, under a master key of their own, that honest factors open too: their public keys are in
+/// it. A closed vault does not open with that key; an open one must not be given to it.
+fn check_authentic(keyring: &Keyring, target: &Target, old: &Authorised) -> Result<(), Fault> {
+    let profile = &target.profile;
+    let is_held = keyring.state(profile) != ProfileState::Locked;
+    if !is_held || keyring.authenticates(profile, &old.metadata) {
+        return Ok(());
+    }
+    let text = "the unlock metadata on disk is not what this profile was unlocked with: somebody \
+                replaced it. Nothing was changed; put the right one back";
+    Err(Fault::new(FaultKind::Tampered, text))
 }
 
 /// The vault of an active profile, once nobody else is using it.

@@ -65,9 +65,17 @@ fn open(
 ) -> Result<Option<Held>, Fault> {
     let metadata = &collection.metadata;
     let master = metadata.open(&collection.pieces).map_err(|error| faults::from_open(&error))?;
-    if service.keyring().state(profile) == ProfileState::Active {
+    let keyring = service.keyring();
+    let is_held = keyring.state(profile) != ProfileState::Locked;
+    if is_held && !keyring.authenticates(profile, metadata) {
+        let text = "the unlock metadata on disk is not what this profile was unlocked with: somebody \
+                    replaced it. Nothing was unlocked; put the right one back";
+        return Err(Fault::new(FaultKind::Tampered, text));
+    }
+    if keyring.state(profile) == ProfileState::Active {
         return Ok(None);
     }
+    drop(keyring);
     let vault = open_vault(service, installation, profile, metadata, &master)?;
     Ok(Some(Held::new(master, metadata.enrolment().derivation(), vault)))
 }

@@ -105,6 +105,20 @@ fn a_try_of_several_counts_for_each_and_a_right_one_clears_its_own() {
     submit(&mut client, Cause::Unlock, A.0, A.1).unwrap();
 }
 
+/// A password that was typed for several is not one more try of those that it isn't.
+#[test]
+fn a_right_factor_does_not_make_another_wait_again() {
+    let config = "[unlock]\nfree_attempts = 0\nbackoff_base_seconds = 2\n";
+    let config = format!("{config}{}", auth(&mode(AuthMode::All)));
+    let host = Host::builder().config(&config).with_passwords(&TWO);
+    let mut client = host.client();
+    assert_eq!(wrong(&mut client, 2).retry_after_seconds, Some(2));
+    sleep(Duration::from_millis(2100));
+    several(&[1, 2], A.1, &mut client).unwrap();
+    assert_eq!(standings(&mut client), [(0, false), (1, false)]);
+    submit(&mut client, Cause::Unlock, B.0, B.1).unwrap();
+}
+
 #[test]
 fn the_wait_survives_kills_locks_changes_and_rotations() {
     let mut host = slow(AuthMode::Any);
