@@ -4,6 +4,10 @@
 //! data, and the file carries a MAC under a key that derives from the master key. So a changed file is
 //! refused by whoever can open it, and tells nothing to whoever cannot.
 //!
+//! Sealing to public keys needs no secret, so a whole file can be made up, under a master key of the
+//! forger's. It opens, and no vault opens with what it gives but the forger's own: a caller that holds an
+//! open vault asks [`Metadata::is_authentic`] first.
+//!
 //! A change seals everything anew: new pieces, to the public keys of all factors, present or not.
 
 use std::collections::BTreeMap;
