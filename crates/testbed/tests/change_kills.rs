@@ -294,16 +294,23 @@ fn a_change_whose_trail_is_killed_is_done_or_not() {
         return;
     }
     let mut victim = Victim::new();
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let before = victim.listed().generation;
         let mut client = victim.host.client();
         authorise(&mut client, &Change::RotateKey, &[A]).unwrap();
         let pid = Pid::from_raw(victim.host.pid(Daemon::Audit));
+        let kill_it = || kill(pid, Signal::SIGKILL).unwrap();
         let delay = victim.random.up_to(victim.takes);
         let result = std::thread::scope(|scope| {
+            // Some before, so that both ends are seen however fast this machine is; the others between.
+            if round % 5 == 0 {
+                kill_it();
+            }
             let worker = scope.spawn(move || change(&mut client, &Change::RotateKey));
-            std::thread::sleep(delay);
-            kill(pid, Signal::SIGKILL).unwrap();
+            if round % 5 != 0 {
+                std::thread::sleep(delay);
+                kill_it();
+            }
             worker.join().unwrap()
         });
         victim.host.kill(Daemon::Audit);
