@@ -118,7 +118,7 @@ impl Scene {
 }
 
 /// The entry about the secret `b`.
-const B: usize = 8;
+const B: usize = 10;
 
 type Forge = fn(&Scene, &mut Forged);
 
