@@ -100,7 +100,7 @@ pub fn begin<'c>(
     metadata: &Metadata,
     deadline: Duration,
 ) -> Result<&'c mut Collection, Fault> {
-    // Another file, or another deadline: what was given before no longer counts.
+    // For another file, or too long ago: what was given before no longer counts.
     let stale = |there: &Collection| there.is_overdue() || there.metadata != *metadata;
     if collections.get(target).is_some_and(stale) {
         collections.remove(target);

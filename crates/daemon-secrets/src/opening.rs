@@ -105,7 +105,8 @@ pub fn open_vault_with(
         VaultError::WrongKeyOrDamaged => {
             let text = "the factors are right, and vault.db does not belong to unlock.json: one of \
                         them was damaged, or an old or foreign copy was put in its place. Nothing \
-                        was unlocked; restore both files from one backup";
+                        was unlocked; a backup comes back under another name: `sesame vault restore \
+                        FILE --profile NAME`";
             Fault::new(FaultKind::Tampered, text)
         }
         error => faults::from_vault(&error),
@@ -130,7 +131,8 @@ pub fn check_generation(vault: &Vault, metadata: &Metadata) -> Result<(), Fault>
         if noted > generation { (generation, "unlock.json") } else { (noted, "vault.db") };
     let text = format!(
         "{file} is of generation {older}, and the other file of the profile is newer: an old copy \
-         was put back. Nothing was unlocked; restore both files from one backup"
+         was put back. Nothing was done; a backup comes back under another name: `sesame vault \
+         restore FILE --profile NAME`"
     );
     Err(Fault::new(FaultKind::Tampered, text))
 }

@@ -56,7 +56,10 @@ impl Store {
     pub fn exchange(&self, name: &ProfileName) -> io::Result<()> {
         let next = self.next(name);
         let exchange = RenameFlags::RENAME_EXCHANGE;
-        renameat2(AT_FDCWD, &next, AT_FDCWD, &self.profile(name), exchange)?;
+        if let Err(errno) = renameat2(AT_FDCWD, &next, AT_FDCWD, &self.profile(name), exchange) {
+            let _ = remove_tree(&next);
+            return Err(errno.into());
+        }
         // From here on it is done; the next start removes what is left.
         if let Err(error) = sync_directory(&self.profiles()) {
             log::warning(format_args!("a power cut may undo the change of {name}: {error}"));
