@@ -101,6 +101,36 @@ operations! {
     VaultBackup = "vault.backup",
     /// A profile was made out of a backup.
     VaultRestore = "vault.restore",
+    /// Cicada's key store was made.
+    CicadaInit = "cicada.init",
+    /// Cicada's key store was, or was to be, unlocked.
+    CicadaUnlock = "cicada.unlock",
+    /// Cicada forgot its keys.
+    CicadaLock = "cicada.lock",
+    /// An identity's WireGuard key was read.
+    IdentityGetKey = "identity.get-key",
+    /// Something was signed with an identity.
+    IdentitySign = "identity.sign",
+    /// An identity's public keys were read.
+    IdentityPublicKey = "identity.public-key",
+    /// A shared secret was encapsulated to a public key.
+    IdentityEncapsulate = "identity.encapsulate",
+    /// A shared secret was decapsulated with an identity.
+    IdentityDecapsulate = "identity.decapsulate",
+    /// The names of identities were read.
+    IdentityList = "identity.list",
+    /// An identity was made.
+    IdentityCreate = "identity.create",
+    /// An identity got new keys.
+    IdentityRotate = "identity.rotate",
+    /// Earlier keys of an identity were destroyed, because their time of grace is over.
+    IdentityExpire = "identity.expire",
+    /// An identity's keys were destroyed.
+    IdentityRevoke = "identity.revoke",
+    /// An identity was copied, encrypted, for a backup.
+    IdentityBackup = "identity.backup",
+    /// An identity was made out of a backup.
+    IdentityRestore = "identity.restore",
     /// Something was enrolled, or was to be, below the security floor.
     EnrolmentBelowFloor = "enrolment.below-floor",
     /// A peer was turned away: key, uid or clearance.
@@ -118,6 +148,12 @@ impl Operation {
     #[must_use]
     pub const fn announces_checkpoint(self) -> bool {
         matches!(self, Self::Genesis | Self::AuditSeal | Self::AuditKeyRotate)
+    }
+
+    /// Whether it is about cicada's identities or its key store.
+    #[must_use]
+    pub fn is_cicadas(self) -> bool {
+        ["cicada.", "identity."].iter().any(|family| self.as_str().starts_with(family))
     }
 
     /// Whether only the writer of the trail makes such entries, and nobody can report them to it.

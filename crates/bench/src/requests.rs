@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipc::pool::SocketAccess;
 use ipc::secrets::{Purpose, SecretsReply, SecretsRequest};
 use ipc::{
-    Client, Credentials, Identity, Limits, Peer, Refusal, RefusalReason, Server, Service, Suite,
-    codec,
+    Client, Credentials, Identity, Noise, Peer, Pool, Refusal, RefusalReason, Service, Suite, codec,
 };
 use secret_memory::{Secret, SecretBytes};
 use site_config::{Daemon, Role, SecretName};
@@ -86,8 +86,10 @@ fn without_trail() -> Duration {
             .uid,
     };
     let socket = directory.path().join("s");
-    let mut server = Server::bind(&socket, 0o600, identity, Limits::default()).expect("a socket");
-    server.spawn(&Arc::new(Unrecorded(vault)), 4, || true).expect("threads");
+    let access = SocketAccess { mode: 0o600, group: None };
+    let noise = Arc::new(Noise::new(Unrecorded(vault), identity));
+    let mut server = Pool::bind(&socket, access, noise).expect("a socket");
+    server.spawn(4, || true).expect("threads");
     server.open_gate();
     let mut client = connect(&socket, &own, &expected);
     median(20_000, || get(&mut client))

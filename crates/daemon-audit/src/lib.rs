@@ -15,8 +15,10 @@ mod site;
 mod store;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use daemon_runtime::Description;
+use daemon_runtime::{Description, Options};
+use ipc::Noise;
 use site_config::Daemon;
 
 use crate::service::AuditService;
@@ -28,5 +30,7 @@ const WORKERS: usize = 40;
 #[must_use]
 pub fn run() -> ExitCode {
     let description = Description { daemon: Daemon::Audit, workers: WORKERS, working_memory: 0 };
-    daemon_runtime::run(&description, AuditService::open)
+    daemon_runtime::run(&description, &Options::of_command_line(), |startup| {
+        Ok(Noise::new(AuditService::open(startup)?, Arc::clone(&startup.identity)))
+    })
 }

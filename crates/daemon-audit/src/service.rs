@@ -27,7 +27,7 @@ pub struct AuditService {
     /// The hash of trails to come; an existing trail keeps its own.
     pub hash: AuditHash,
     directory: Directory,
-    refusals: RefusalLog,
+    refusals: RefusalLog<Refusal>,
     startup_detail: Vec<(String, String)>,
 }
 
@@ -166,7 +166,7 @@ impl Service for AuditService {
     }
 }
 
-impl Lifecycle for AuditService {
+impl Lifecycle<()> for AuditService {
     fn start(&self, (): &mut ()) -> Result<(), Fault> {
         let recorded = self.site.record_change(&self.commit).and_then(|()| self.record_start());
         match recorded {

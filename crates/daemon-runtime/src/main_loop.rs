@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ipc::{Fault, Server, Service};
+use ipc::server::NoiseWorker;
+use ipc::{Fault, Noise, Pool, Protocol, Service};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -14,22 +15,36 @@ use sd_notify::NotifyState;
 use crate::log;
 use crate::startup::{StartError, Startup};
 
-/// What a service does besides answering.
-pub trait Lifecycle: Service {
+/// What a service does besides answering; `W` is the state of the thread that it does it on.
+pub trait Lifecycle<W> {
     /// The sandbox is confirmed: record the start. Nothing is served before this returns.
     ///
     /// # Errors
     /// The daemon does not start.
-    fn start(&self, worker: &mut Self::Worker) -> Result<(), Fault>;
+    fn start(&self, worker: &mut W) -> Result<(), Fault>;
 
     /// About every second.
     ///
     /// # Errors
     /// The daemon ends, for the reason given: its manager starts it again from what is on disk.
-    fn tick(&self, worker: &mut Self::Worker) -> Result<(), String>;
+    fn tick(&self, worker: &mut W) -> Result<(), String>;
 
     /// The last call before the process ends.
-    fn stop(&self, worker: &mut Self::Worker);
+    fn stop(&self, worker: &mut W);
+}
+
+impl<S: Service + Lifecycle<S::Worker>> Lifecycle<NoiseWorker<S::Worker>> for Noise<S> {
+    fn start(&self, worker: &mut NoiseWorker<S::Worker>) -> Result<(), Fault> {
+        self.service.start(&mut worker.service)
+    }
+
+    fn tick(&self, worker: &mut NoiseWorker<S::Worker>) -> Result<(), String> {
+        self.service.tick(&mut worker.service)
+    }
+
+    fn stop(&self, worker: &mut NoiseWorker<S::Worker>) {
+        self.service.stop(&mut worker.service);
+    }
 }
 
 /// SIGTERM and SIGINT, taken from the threads before there are any.
@@ -52,10 +67,10 @@ impl Signals {
     }
 }
 
-pub(crate) fn run<S: Lifecycle>(
+pub(crate) fn run<P: Protocol + Lifecycle<P::Worker>>(
     startup: &Startup,
-    service: &Arc<S>,
-    server: &Server,
+    service: &Arc<P>,
+    server: &Pool<P>,
     signals: Signals,
 ) -> Result<(), StartError> {
     let mut worker = service.worker();

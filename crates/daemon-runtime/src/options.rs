@@ -21,6 +21,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// Those that this process was given; one that makes no sense ends it with exit code 2.
+    #[must_use]
+    pub fn of_command_line() -> Self {
+        Self::parse()
+    }
+
     /// The layout that was asked for.
     ///
     /// # Errors

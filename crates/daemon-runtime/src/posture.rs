@@ -26,6 +26,12 @@ impl Posture {
         self.facts.get().map(|facts| posture::process(self.name, facts)).unwrap_or_default()
     }
 
+    /// How many seccomp filters each thread has at least; none before the sandbox is in force.
+    #[must_use]
+    pub fn seccomp_filters(&self) -> u32 {
+        self.facts.get().map_or(0, |facts| facts.seccomp_filters)
+    }
+
     /// Whether nothing of the floor is missing in this process.
     #[must_use]
     pub fn floor_holds(&self) -> bool {

@@ -3,25 +3,27 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ipc::Refusal;
-
 /// One refusal a second is recorded on its own; what comes between is counted with the next, or with
 /// the last of them once nobody comes any more.
-#[derive(Default)]
-pub struct RefusalLog(Mutex<State>);
+pub struct RefusalLog<T>(Mutex<State<T>>);
 
-#[derive(Default)]
-struct State {
+struct State<T> {
     last: Option<Instant>,
     unrecorded: u64,
-    newest_unrecorded: Option<Refusal>,
+    newest_unrecorded: Option<T>,
 }
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-impl RefusalLog {
+impl<T> Default for RefusalLog<T> {
+    fn default() -> Self {
+        Self(Mutex::new(State { last: None, unrecorded: 0, newest_unrecorded: None }))
+    }
+}
+
+impl<T: Clone> RefusalLog<T> {
     /// Whether to record the refusal that happened just now; if so, how many before it were not.
-    pub fn admit(&self, refusal: &Refusal) -> Option<u64> {
+    pub fn admit(&self, refusal: &T) -> Option<u64> {
         let mut state = self.state();
         if state.is_within_interval() {
             state.unrecorded += 1;
@@ -35,27 +37,27 @@ impl RefusalLog {
 
     /// The last refusal of a flood that is over, and how many before it were not recorded either. To
     /// be called about every second.
-    pub fn overdue(&self) -> Option<(Refusal, u64)> {
+    pub fn overdue(&self) -> Option<(T, u64)> {
         let mut state = self.state();
         if state.is_within_interval() { None } else { state.take() }
     }
 
     /// As [`RefusalLog::overdue`], when there is no later: the daemon ends.
-    pub fn drain(&self) -> Option<(Refusal, u64)> {
+    pub fn drain(&self) -> Option<(T, u64)> {
         self.state().take()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl<T> State<T> {
     fn is_within_interval(&self) -> bool {
         self.last.is_some_and(|last| last.elapsed() < INTERVAL)
     }
 
-    fn take(&mut self) -> Option<(Refusal, u64)> {
+    fn take(&mut self) -> Option<(T, u64)> {
         let refusal = self.newest_unrecorded.take()?;
         self.last = Some(Instant::now());
         Some((refusal, std::mem::take(&mut self.unrecorded) - 1))
@@ -65,14 +67,14 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipc::{Credentials, RefusalReason};
+    use ipc::{Credentials, Refusal, RefusalReason};
 
     fn refusal(pid: i32) -> Refusal {
         let credentials = Credentials { uid: 1000, pid };
         Refusal { credentials, key: None, reason: RefusalReason::UnknownKey }
     }
 
-    fn flooded() -> RefusalLog {
+    fn flooded() -> RefusalLog<Refusal> {
         let log = RefusalLog::default();
         assert_eq!(log.admit(&refusal(0)), Some(0));
         for pid in 1..=1000 {

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
 use hardening::filesystem::{self, Access, RestrictError};
 use hardening::network::{self, IsolateError};
 use hardening::posture::{Facts, Switch};
 use hardening::process::{self, LockDownError};
 use hardening::seccomp::{self, SeccompError};
 use hardening::threads::{self, Expected, ThreadsError};
-use ipc::{Fault, Identity, Limits, Server};
+use ipc::pool::SocketAccess;
+use ipc::{Fault, Identity, Pool, Protocol};
 use nix::fcntl::{Flock, FlockArg};
 use secret_memory::{DEFAULT_ARENA_BYTES, InitError, UNAVAILABLE};
 use site_config::{
@@ -107,6 +107,16 @@ pub enum StartError {
         /// What was wrong.
         source: io::Error,
     },
+    /// Nobody would know this daemon.
+    #[error(
+        "{} has no peer of the role {name}; nothing was changed. Run `sesame provision`", .path.display()
+    )]
+    NotAPeer {
+        /// peers.toml.
+        path: PathBuf,
+        /// This daemon.
+        name: &'static str,
+    },
     /// The key file is not the one that peers.toml names.
     #[error(
         "the key {} is not the one that peers.toml names for {name}; nothing was changed. Restore \
@@ -177,6 +187,9 @@ pub enum StartError {
     /// Signals or threads.
     #[error("cannot set up the process: {0}")]
     System(#[from] io::Error),
+    /// The settings of one daemon alone.
+    #[error("{0}")]
+    Settings(String),
     /// The service itself.
     #[error("{0}")]
     Service(String),
@@ -191,7 +204,8 @@ impl StartError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Layout(_) | Self::Config(_) | Self::Peers(_) | Self::Key { .. } => 78,
-            Self::ForeignKey { .. } | Self::Installation(_) | Self::Machine(_) => 78,
+            Self::ForeignKey { .. } | Self::NotAPeer { .. } => 78,
+            Self::Settings(_) | Self::Installation(_) | Self::Machine(_) => 78,
             Self::Memory(_) | Self::Landlock(_) | Self::Seccomp(_) | Self::Threads(_) => 71,
             Self::Unconfined { .. } | Self::Isolate(_) | Self::LockDown(_) => 71,
             Self::AlreadyRunning { .. } | Self::NotRecorded(_) => 75,
@@ -200,13 +214,13 @@ impl StartError {
     }
 }
 
-/// Runs a daemon to its end. `open` builds the service, outside the sandbox still.
-pub fn run<S: Lifecycle>(
+/// Runs a daemon to its end. `open` builds what serves, outside the sandbox still.
+pub fn run<P: Protocol + Lifecycle<P::Worker>>(
     description: &Description,
-    open: impl FnOnce(&Startup) -> Result<S, StartError>,
+    options: &Options,
+    open: impl FnOnce(&Startup) -> Result<P, StartError>,
 ) -> ExitCode {
-    let options = Options::parse();
-    match start(description, &options, open) {
+    match start(description, options, open) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             match &error {
@@ -219,10 +233,10 @@ pub fn run<S: Lifecycle>(
     }
 }
 
-fn start<S: Lifecycle>(
+fn start<P: Protocol + Lifecycle<P::Worker>>(
     description: &Description,
     options: &Options,
-    open: impl FnOnce(&Startup) -> Result<S, StartError>,
+    open: impl FnOnce(&Startup) -> Result<P, StartError>,
 ) -> Result<(), StartError> {
     let layout = options.layout()?;
     let daemon = description.daemon;
@@ -251,7 +265,8 @@ fn start<S: Lifecycle>(
 
     let socket = startup.site.layout.socket(daemon);
     let mode = socket_mode(&startup.site.layout);
-    let mut server = Server::bind(&socket, mode, identity, Limits::default())
+    let access = SocketAccess { mode, group: service.socket_group() };
+    let mut server = Pool::bind(&socket, access, Arc::clone(&service))
         .map_err(|source| StartError::Listen { path: socket, source })?;
 
     let settings = &startup.site.settings;
@@ -263,7 +278,7 @@ fn start<S: Lifecycle>(
         read_only.extend(Path::new(MACHINE_ID).exists().then(|| PathBuf::from(MACHINE_ID)));
         filesystem::restrict(&Access { read_write: vec![state], read_only })?;
     }
-    let confirmed = server.spawn(&service, description.workers, filesystem::is_denied_here)?;
+    let confirmed = server.spawn(description.workers, filesystem::is_denied_here)?;
     // Under a service manager every thread has filters already; ours must come on top.
     let mut seccomp_filters = threads::seccomp_filters()?;
     if seccomp == Switch::On {
@@ -309,9 +324,13 @@ fn load_key(layout: &Layout, daemon: Daemon, peers: &Peers) -> Result<Identity, 
         Some(directory) => PathBuf::from(directory).join("noise.key"),
         None => layout.daemon_key(daemon),
     };
+    let Some(peer) = peers.find_daemon(daemon) else {
+        let path = layout.peers_file().to_owned();
+        return Err(StartError::NotAPeer { path, name: daemon.as_str() });
+    };
     let identity =
         Identity::load(&path).map_err(|source| StartError::Key { path: path.clone(), source })?;
-    if peers.daemon(daemon).key != *identity.public() {
+    if peer.key != *identity.public() {
         return Err(StartError::ForeignKey { path, name: daemon.as_str() });
     }
     Ok(identity)

@@ -15,7 +15,7 @@ use site_config::ProfileName;
 use crate::faults;
 use crate::record::record_of;
 use crate::service::SecretsService;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 /// Which factors are tried, and for what.
 pub struct Attempt<'a> {

@@ -24,7 +24,7 @@ use crate::opening::{check_generation, open_vault};
 use crate::record::{self, record_of};
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 /// How long a rotation waits for requests that are using the vault.
 const PATIENCE: Duration = Duration::from_secs(5);

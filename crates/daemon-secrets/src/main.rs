@@ -1,6 +1,6 @@
 //! daemon-secrets: vaults and their keys.
 //!
-//! Everything it does is first recorded by daemon-audit ([`trail`]); what it holds of unlocked
+//! Everything it does is first recorded by daemon-audit ([`ipc::trail`]); what it holds of unlocked
 //! profiles lives in secret memory ([`keyring`]), and so does what was given of their factors
 //! ([`collection`]); what lies on disk is in [`store`] and [`attempts`]. A factor is tried in
 //! [`attempt`]; factors that suffice unlock ([`opening`]) or allow one change ([`changes`]). One
@@ -21,11 +21,12 @@ mod record;
 mod service;
 mod store;
 mod target;
-mod trail;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use daemon_runtime::Description;
+use daemon_runtime::{Description, Options};
+use ipc::Noise;
 use site_config::Daemon;
 
 use crate::service::SecretsService;
@@ -43,5 +44,7 @@ const WORKING_MEMORY: usize = 20 << 20;
 fn main() -> ExitCode {
     let description =
         Description { daemon: Daemon::Secrets, workers: WORKERS, working_memory: WORKING_MEMORY };
-    daemon_runtime::run(&description, SecretsService::open)
+    daemon_runtime::run(&description, &Options::of_command_line(), |startup| {
+        Ok(Noise::new(SecretsService::open(startup)?, Arc::clone(&startup.identity)))
+    })
 }

@@ -16,7 +16,7 @@ use crate::keyring::{Held, vault_keys};
 use crate::record::{record_of, recording_failure};
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 /// Unlocks a profile with what was collected, unless there was a lock since `locks`.
 pub fn unlock(

@@ -6,7 +6,7 @@ use ipc::audit::Record;
 use ipc::{Fault, Peer};
 use site_config::ProfileName;
 
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 /// A record of what `peer` asked for, about `profile`.
 pub fn record_of(

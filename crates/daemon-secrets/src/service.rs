@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use audit_log::{Operation, Outcome};
 use daemon_runtime::{Directory, Posture, RefusalLog, StartError, Startup, log};
 use ipc::audit::Record;
-use ipc::client::Expected;
 use ipc::secrets::ProfileState;
-use ipc::{Fault, FaultKind, Refusal, Suite};
+use ipc::{Fault, FaultKind, Refusal};
 use key_hierarchy::WorkingMemory;
 use site_config::{Daemon, Installation, Key, Origin, ProfileName, Settings, Site};
 use vault::Vault;
@@ -22,7 +21,7 @@ use crate::faults;
 use crate::handlers;
 use crate::keyring::{Held, Keyring};
 use crate::store::Store;
-use crate::trail::{AuditDaemon, Trail};
+use ipc::trail::{AuditDaemon, Trail};
 
 /// How long the working memory of a try is kept for the next one.
 const KEEP_WORKING_MEMORY_SECONDS: u64 = 30;
@@ -33,7 +32,7 @@ pub struct SecretsService {
     pub posture: Arc<Posture>,
     audit: Arc<AuditDaemon>,
     directory: Directory,
-    refusals: RefusalLog,
+    refusals: RefusalLog<Refusal>,
     installation: RwLock<Option<Arc<Installation>>>,
     /// Held by whatever opens, makes, changes or destroys a profile, from its first check to its end.
     changing: Mutex<()>,
@@ -69,13 +68,8 @@ impl SecretsService {
             startup.check_machine(installation)?;
         }
         let settings = startup.site.settings.clone();
-        let peer = startup.peers.daemon(Daemon::Audit);
-        let audit = AuditDaemon {
-            socket: startup.site.layout.audit_socket(),
-            expected: Expected { key: peer.key, uid: peer.uid },
-            suite: Suite { cipher: settings.crypto.noise_cipher, hash: settings.crypto.noise_hash },
-            identity: Arc::clone(&startup.identity),
-        };
+        let identity = Arc::clone(&startup.identity);
+        let audit = AuditDaemon::of(&startup.site, &startup.peers, identity);
         let directory = Directory::new(startup.peers.clone(), settings.crypto.minimum_peer_profile);
         let attempts = Attempts::new(settings.unlock.clone()).map_err(|error| failed(&error))?;
         Ok(Self {

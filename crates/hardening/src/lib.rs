@@ -23,6 +23,7 @@
 pub mod environment;
 pub mod filesystem;
 pub mod network;
+pub mod peer;
 pub mod posture;
 pub mod process;
 pub mod seccomp;

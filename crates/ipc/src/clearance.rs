@@ -81,15 +81,15 @@ pub enum Operation {
     VaultRestore,
 }
 
-use Role::{Auditor, Custodian, DaemonSecrets, Operator};
+use Role::{Auditor, Cicada, Custodian, DaemonSecrets, Operator};
 
 /// The roles that each operation is open to. What is not here is open to nobody.
 pub const TABLE: &[(Operation, &[Role])] = &[
-    (Operation::AuditStatus, &[Operator, Auditor, DaemonSecrets]),
+    (Operation::AuditStatus, &[Operator, Auditor, DaemonSecrets, Cicada]),
     (Operation::AuditPosture, &[Operator, Auditor, DaemonSecrets]), // before an enrolment
     // Only the daemon that acts may write; a client can't put words into the trail.
     (Operation::AuditGenesis, &[DaemonSecrets]),
-    (Operation::AuditAppend, &[DaemonSecrets]),
+    (Operation::AuditAppend, &[DaemonSecrets, Cicada]),
     (Operation::AuditRead, &[Operator, Auditor]),
     (Operation::AuditCheckpoint, &[Operator, Auditor]),
     (Operation::AuditSeal, &[Operator, Auditor]),
@@ -137,10 +137,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_daemon_secrets_writes_the_trail_and_it_gets_no_secret() {
+    fn only_daemons_that_act_write_the_trail_and_they_get_no_secret() {
         for (operation, roles) in TABLE {
             let writes = matches!(operation, Operation::AuditGenesis | Operation::AuditAppend);
             assert_eq!(roles.contains(&DaemonSecrets) && !roles.contains(&Operator), writes);
+            let asks = matches!(operation, Operation::AuditStatus | Operation::AuditAppend);
+            assert_eq!(roles.contains(&Cicada), asks, "cicada asks for nothing else");
             assert!(!roles.contains(&Role::DaemonAudit), "daemon-audit asks nobody");
         }
     }

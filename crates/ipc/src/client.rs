@@ -149,11 +149,27 @@ impl Client {
         &mut self,
         request: &(impl Serialize + ?Sized),
     ) -> Result<SecretBytes, ClientError> {
+        self.send(request)?;
+        self.receive()
+    }
+
+    /// The first half of [`Client::call`], for whoever has something else to do meanwhile.
+    ///
+    /// # Errors
+    /// As for [`Client::call`].
+    pub fn send(&mut self, request: &(impl Serialize + ?Sized)) -> Result<(), ClientError> {
         let message = codec::encode(request)?;
         self.outbox.clear();
         self.session.seal(message.expose(), &mut self.outbox)?;
         drop(message);
-        self.stream.write_all(&self.outbox).map_err(ClientError::Broken)?;
+        self.stream.write_all(&self.outbox).map_err(ClientError::Broken)
+    }
+
+    /// The second half of [`Client::call`]: waits for the reply to what was sent.
+    ///
+    /// # Errors
+    /// As for [`Client::call`].
+    pub fn receive(&mut self) -> Result<SecretBytes, ClientError> {
         loop {
             if let Some(frame) = self.inbox.next_frame()? {
                 return Ok(self.session.open(frame)?);

@@ -6,44 +6,53 @@ use std::time::Instant;
 
 use crate::frame::FrameBuffer;
 use crate::identity::{Credentials, Identity, Peer};
-use crate::server::{Limits, Refusal, RefusalReason, Service};
+use crate::pool::{Connection, End, Wait};
+use crate::refusal::{Refusal, RefusalReason};
+use crate::server::{Limits, Noise, NoiseWorker, Service};
 use crate::session::{REQUEST_BYTES, Responder, Session};
 use crate::suite::{PREAMBLE_BYTES, Suite};
 
 const HELLO_BYTES: usize = PREAMBLE_BYTES + REQUEST_BYTES;
-
-/// What to wait for next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
-    Readable,
-    Writable,
-}
-
-/// Why a connection is over.
-pub(crate) enum End {
-    /// The peer closed, broke the protocol or timed out.
-    Closed,
-    /// It was never let in; to be recorded.
-    Refused(Refusal),
-}
 
 enum Phase {
     Handshake,
     Established(Box<(Session, Peer)>),
 }
 
-pub(crate) struct Connection {
+/// A peer that speaks Noise, or is about to.
+pub struct NoiseConnection {
     stream: UnixStream,
     credentials: Credentials,
     phase: Phase,
     inbox: FrameBuffer,
     outbox: Vec<u8>,
     sent: usize,
-    /// When the peer must have done its next step.
-    pub(crate) deadline: Instant,
+    deadline: Instant,
 }
 
-impl Connection {
+impl Connection for NoiseConnection {
+    fn stream(&self) -> &UnixStream {
+        &self.stream
+    }
+
+    fn credentials(&self) -> Credentials {
+        self.credentials
+    }
+
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// A handshake that never ended is a refusal.
+    fn expired(&self) -> End {
+        match self.phase {
+            Phase::Handshake => self.refuse(None, RefusalReason::TimedOut),
+            Phase::Established(_) => End::Closed,
+        }
+    }
+}
+
+impl NoiseConnection {
     pub(crate) fn new(stream: UnixStream, credentials: Credentials, limits: &Limits) -> Self {
         Self {
             stream,
@@ -56,32 +65,13 @@ impl Connection {
         }
     }
 
-    pub(crate) fn stream(&self) -> &UnixStream {
-        &self.stream
-    }
-
-    pub(crate) fn credentials(&self) -> Credentials {
-        self.credentials
-    }
-
-    /// What a connection that ran out of time was: a handshake that never ended is a refusal.
-    pub(crate) fn expired(&self) -> End {
-        match self.phase {
-            Phase::Handshake => self.refuse(None, RefusalReason::TimedOut),
-            Phase::Established(_) => End::Closed,
-        }
-    }
-
     /// Goes one step on: sends what is left; or else answers one request with what `service` says to
     /// it, reading first unless a whole one is there already. One only, so that a client which sends
     /// many at once has its turns among the others.
     pub(crate) fn advance<S: Service>(
         &mut self,
-        identity: &Identity,
-        limits: &Limits,
-        service: &S,
-        worker: &mut S::Worker,
-        chunk: &mut [u8],
+        Noise { service, identity, limits }: &Noise<S>,
+        NoiseWorker { service: worker, chunk }: &mut NoiseWorker<S::Worker>,
     ) -> Result<Wait, End> {
         // A peer that doesn't read its replies gets no more of them: flush before anything else.
         if self.flush()? == Wait::Writable {

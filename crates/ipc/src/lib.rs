@@ -10,7 +10,8 @@
 //! - [`codec`]: postcard, straight into and out of secret memory.
 //! - [`audit`], [`secrets`], [`factors`]: the requests that each daemon answers.
 //! - [`clearance`]: who may ask for what, in one table.
-//! - [`client`], [`server`]: the two ends.
+//! - [`client`], [`server`]: the two ends; [`pool`]: the server's threads, for any protocol.
+//! - [`trail`]: what a daemon that acts says to daemon-audit first.
 
 #![forbid(unsafe_code)]
 
@@ -23,14 +24,19 @@ pub mod factors;
 pub mod fault;
 pub mod frame;
 pub mod identity;
+pub mod pool;
+pub mod refusal;
 pub mod resolver;
 pub mod secrets;
 pub mod server;
 pub mod session;
 pub mod suite;
+pub mod trail;
 
 pub use client::{Client, ClientError};
 pub use fault::{Fault, FaultKind};
 pub use identity::{Credentials, Identity, Peer};
-pub use server::{Limits, Refusal, RefusalReason, Server, Service};
+pub use pool::{Pool, Protocol};
+pub use refusal::{Refusal, RefusalReason};
+pub use server::{Limits, Noise, Service};
 pub use suite::Suite;

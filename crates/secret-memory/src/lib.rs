@@ -16,6 +16,7 @@
 
 mod allocator;
 mod arena;
+mod boxed;
 mod buddy;
 mod bytes;
 pub mod c_allocator;
@@ -26,6 +27,7 @@ mod slice;
 
 pub use allocator::WipingAllocator;
 pub use arena::{Usage, backing, init, usage};
+pub use boxed::SecretBox;
 pub use bytes::{OutOfSecretMemory, Secret, SecretBytes};
 pub use clean_stack::{with_clean_deep_stack, with_clean_stack};
 pub use mapping::{Backing, probe_memfd_secret};

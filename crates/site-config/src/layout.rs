@@ -24,13 +24,15 @@ pub enum LayoutKind {
     Dir,
 }
 
-/// One of the two daemons.
+/// One of the daemons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Daemon {
     /// The only writer of the trail.
     Audit,
     /// Vaults and keys.
     Secrets,
+    /// Post-quantum identities; not every host has it.
+    Cicada,
 }
 
 impl Daemon {
@@ -40,6 +42,7 @@ impl Daemon {
         match self {
             Self::Audit => "daemon-audit",
             Self::Secrets => "daemon-secrets",
+            Self::Cicada => "cicada",
         }
     }
 }
@@ -143,6 +146,8 @@ pub struct Layout {
     peers: PathBuf,
     audit_state: PathBuf,
     secrets_state: PathBuf,
+    cicada_state: PathBuf,
+    cicada_config: PathBuf,
     run: PathBuf,
     /// The operator's key and state. A system's daemon has no operator, and perhaps no HOME.
     operator: Option<(PathBuf, PathBuf)>,
@@ -178,6 +183,8 @@ impl Layout {
             peers: SYSTEM_PEERS.into(),
             audit_state: "/var/lib/pds/audit".into(),
             secrets_state: "/var/lib/pds/secrets".into(),
+            cicada_state: "/var/lib/cicada".into(),
+            cicada_config: "/etc/cicada/cicada.toml".into(),
             run: "/run/pds".into(),
             operator: operator.ok(),
         }
@@ -197,6 +204,8 @@ impl Layout {
             peers: config.join("peers.toml"),
             audit_state: state.join("audit"),
             secrets_state: state.join("secrets"),
+            cicada_state: state.join("cicada"),
+            cicada_config: config.join("cicada.toml"),
             run: environment.runtime()?,
             operator: Some((operator.join("noise.key"), operator)),
         }
@@ -218,6 +227,8 @@ impl Layout {
             peers: absolute.join("peers.toml"),
             audit_state: absolute.join("audit"),
             secrets_state: absolute.join("secrets"),
+            cicada_state: absolute.join("cicada"),
+            cicada_config: absolute.join("cicada.toml"),
             run: absolute.join("run"),
             operator: Some((operator.join("noise.key"), operator)),
         }
@@ -276,6 +287,7 @@ impl Layout {
         match daemon {
             Daemon::Audit => &self.audit_state,
             Daemon::Secrets => &self.secrets_state,
+            Daemon::Cicada => &self.cicada_state,
         }
     }
 
@@ -316,12 +328,28 @@ impl Layout {
         self.run.join("secrets/secrets.sock")
     }
 
+    /// Which programs may do what with cicada's identities.
+    #[must_use]
+    pub fn cicada_config(&self) -> &Path {
+        &self.cicada_config
+    }
+
+    /// Cicada's socket. The system's is where programs have always looked for it.
+    #[must_use]
+    pub fn cicada_socket(&self) -> PathBuf {
+        match self.kind {
+            LayoutKind::System => "/run/cicada/cicada.sock".into(),
+            LayoutKind::Session | LayoutKind::Dir => self.run.join("cicada/cicada.sock"),
+        }
+    }
+
     /// A daemon's socket.
     #[must_use]
     pub fn socket(&self, daemon: Daemon) -> PathBuf {
         match daemon {
             Daemon::Audit => self.audit_socket(),
             Daemon::Secrets => self.secrets_socket(),
+            Daemon::Cicada => self.cicada_socket(),
         }
     }
 }

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod algorithms;
+pub mod cicada;
 pub mod config;
 pub mod durable;
 pub mod factor_kinds;
@@ -38,6 +39,7 @@ pub use algorithms::{
     AuditHash, AuthMode, CryptoProfile, FactorKind, Hkdf, Kdf, NoiseCipher, NoiseHash, PeerProfile,
     Requirement, UnknownName,
 };
+pub use cicada::{CicadaConfig, CicadaConfigError, CicadaOperation, CicadaOperations, Grants};
 pub use config::Assignment;
 pub use factor_kinds::{FactorKinds, FactorKindsError};
 pub use file::{FileError, Untrusted};

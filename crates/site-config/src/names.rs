@@ -93,6 +93,12 @@ name_type! {
 }
 
 name_type! {
+    /// One of cicada's identities. Also a file's name.
+    IdentityName, "identity name",
+    "1 to 64 of a-z, 0-9, \"-\", \"_\" and \".\", and begins with a letter or a digit", is_identity_name
+}
+
+name_type! {
     /// An organisation, as a reverse domain name or a simple word.
     OrgNamespace, "organisation namespace", "1 to 253 of a-z, 0-9, \".\" and \"-\"", is_namespace
 }
@@ -109,6 +115,13 @@ fn is_slug(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && !text.starts_with('-')
         && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+fn is_identity_name(text: &str) -> bool {
+    let inner = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    (1..=64).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.bytes().all(inner)
 }
 
 fn is_namespace(text: &str) -> bool {
@@ -143,6 +156,16 @@ mod tests {
         for bad in ["", "-a", "A", "a_b", "a.b", "../x", "a b", "é", "a\n", &"x".repeat(65)] {
             assert!(bad.parse::<ProfileName>().is_err(), "{bad:?}");
             assert!(bad.parse::<PeerName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn identity_names() {
+        for good in ["a", "cloud-sync", "host.example", "cloud_sync", &"x".repeat(64)] {
+            assert!(good.parse::<IdentityName>().is_ok(), "{good:?}");
+        }
+        for bad in ["", ".", "..", "-a", "_a", "A", "a/b", "*", "a b", "a\0", &"x".repeat(65)] {
+            assert!(bad.parse::<IdentityName>().is_err(), "{bad:?}");
         }
     }
 

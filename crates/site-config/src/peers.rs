@@ -25,12 +25,14 @@ pub enum Role {
     DaemonAudit,
     /// The keeper of vaults and keys.
     DaemonSecrets,
+    /// The keeper of post-quantum identities.
+    Cicada,
 }
 
 impl Role {
     /// Every role's name.
     pub const NAMES: &[&str] =
-        &["operator", "custodian", "auditor", "daemon-audit", "daemon-secrets"];
+        &["operator", "custodian", "auditor", "daemon-audit", "daemon-secrets", "cicada"];
 
     /// The role's name in `peers.toml` and in the trail.
     #[must_use]
@@ -41,6 +43,7 @@ impl Role {
             Self::Auditor => "auditor",
             Self::DaemonAudit => Daemon::Audit.as_str(),
             Self::DaemonSecrets => Daemon::Secrets.as_str(),
+            Self::Cicada => Daemon::Cicada.as_str(),
         }
     }
 }
@@ -50,6 +53,7 @@ impl From<Daemon> for Role {
         match daemon {
             Daemon::Audit => Self::DaemonAudit,
             Daemon::Secrets => Self::DaemonSecrets,
+            Daemon::Cicada => Self::Cicada,
         }
     }
 }
@@ -64,8 +68,15 @@ impl FromStr for Role {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Operator, Self::Custodian, Self::Auditor, Self::DaemonAudit, Self::DaemonSecrets]
-            .into_iter()
+        const ALL: [Role; 6] = [
+            Role::Operator,
+            Role::Custodian,
+            Role::Auditor,
+            Role::DaemonAudit,
+            Role::DaemonSecrets,
+            Role::Cicada,
+        ];
+        ALL.into_iter()
             .find(|role| role.as_str() == text)
             .ok_or(UnknownName { what: "role", names: Self::NAMES })
     }
@@ -84,7 +95,8 @@ pub struct Peer {
     pub key: [u8; 32],
 }
 
-/// All peers: names and keys are unique, and there is one of each daemon.
+/// All peers: names and keys are unique, there is one daemon-audit and one daemon-secrets, and at
+/// most one cicada.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peers(Vec<Peer>);
 
@@ -122,7 +134,7 @@ pub enum PeerSetError {
     /// A key of zeros, which every handshake would agree with.
     #[error("the key of the peer \"{0}\" is all zeros, which is no key")]
     ZeroKey(PeerName),
-    /// Not exactly one of a daemon.
+    /// Not exactly one of a daemon; at most one of cicada.
     #[error("there must be one peer of the role {role}, and there are {count}")]
     DaemonCount {
         /// The role.
@@ -166,9 +178,9 @@ impl Peers {
         for peer in peers {
             checked.push(peer)?;
         }
-        for role in [Role::DaemonAudit, Role::DaemonSecrets] {
+        for role in [Role::DaemonAudit, Role::DaemonSecrets, Role::Cicada] {
             let count = checked.count(role);
-            if count != 1 {
+            if count != 1 && (role, count) != (Role::Cicada, 0) {
                 return Err(PeerSetError::DaemonCount { role, count });
             }
         }
@@ -217,7 +229,8 @@ impl Peers {
     /// [`PeerSetError`]; a second daemon of a role is refused. The set is unchanged then.
     pub fn add(&mut self, peer: Peer) -> Result<(), PeerSetError> {
         let role = peer.role;
-        if matches!(role, Role::DaemonAudit | Role::DaemonSecrets) {
+        let is_daemon = matches!(role, Role::DaemonAudit | Role::DaemonSecrets | Role::Cicada);
+        if is_daemon && self.count(role) > 0 {
             return Err(PeerSetError::DaemonCount { role, count: self.count(role) + 1 });
         }
         self.push(peer)
@@ -253,11 +266,20 @@ impl Peers {
         self.0.iter().find(|peer| peer.name.as_str() == name)
     }
 
-    /// The one peer that is this daemon.
+    /// The one peer that is this daemon, which must not be cicada.
+    ///
+    /// # Panics
+    /// When it is, and the host has none.
     #[must_use]
     pub fn daemon(&self, daemon: Daemon) -> &Peer {
+        self.find_daemon(daemon).expect("a checked set has daemon-audit and daemon-secrets")
+    }
+
+    /// The peer that is this daemon.
+    #[must_use]
+    pub fn find_daemon(&self, daemon: Daemon) -> Option<&Peer> {
         let role = Role::from(daemon);
-        self.0.iter().find(|peer| peer.role == role).expect("a checked set has one of each daemon")
+        self.0.iter().find(|peer| peer.role == role)
     }
 
     /// Every peer, in the order of the file.
@@ -339,5 +361,11 @@ mod tests {
             let error = Peers::new(peers).unwrap_err();
             assert!(matches!(error, PeerSetError::DaemonCount { count: 0, .. }), "{error}");
         }
+        let mut peers = Peers::new(daemons()).unwrap();
+        assert_eq!(peers.find_daemon(Daemon::Cicada), None);
+        peers.add(peer("cicada", Role::Cicada, 3)).unwrap();
+        assert_eq!(peers.find_daemon(Daemon::Cicada).unwrap().key, [3; 32]);
+        let error = peers.add(peer("second", Role::Cicada, 4)).unwrap_err();
+        assert!(matches!(error, PeerSetError::DaemonCount { count: 2, .. }), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! A provisioned directory with its two daemons.
+//! A provisioned directory with its daemons.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -29,6 +29,7 @@ pub struct HostBuilder {
     config: String,
     parent: Option<PathBuf>,
     wrapper: Option<&'static str>,
+    cicada: Option<String>,
 }
 
 /// A provisioned host. Its daemons end, and its directory goes away, when it is dropped.
@@ -41,7 +42,7 @@ pub struct Host {
     pub tester: Identity,
     peers: Peers,
     wrapper: Option<&'static str>,
-    daemons: [Option<Child>; 2],
+    daemons: [Option<Child>; 3],
     dir: TempDir,
 }
 
@@ -74,6 +75,14 @@ impl HostBuilder {
         self
     }
 
+    /// With cicada, and this text of cicada.toml. It is started with [`Host::try_start`], once the host
+    /// is initialised.
+    #[must_use]
+    pub fn cicada(mut self, text: &str) -> Self {
+        self.cicada = Some(text.to_owned());
+        self
+    }
+
     /// Makes directories, keys and peers.toml.
     ///
     /// # Panics
@@ -98,21 +107,23 @@ impl HostBuilder {
             chown(path, Some(uid), Some(group_of(uid))).expect("chown");
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
         };
-        let owner = |daemon| match daemon {
-            Daemon::Audit => users.audit,
-            Daemon::Secrets => users.secrets,
-        };
         let mut peers = Vec::new();
         let mut add = |name: &str, role, uid, identity: &Identity| {
             let name = PeerName::try_from(name).expect("a name");
             peers.push(site_config::Peer { name, role, uid, key: *identity.public() });
         };
         fs::create_dir_all(dir.path().join("run")).expect("mkdir");
-        for daemon in [Daemon::Audit, Daemon::Secrets] {
-            place(layout.state(daemon), owner(daemon), 0o700);
-            place(layout.socket(daemon).parent().expect("a directory"), owner(daemon), 0o711);
-            let key = write_key(&layout.daemon_key(daemon), owner(daemon));
-            add(daemon.as_str(), Role::from(daemon), owner(daemon), &key);
+        let mut daemons = vec![Daemon::Audit, Daemon::Secrets];
+        if let Some(text) = &self.cicada {
+            fs::write(layout.cicada_config(), text).expect("cicada.toml");
+            daemons.push(Daemon::Cicada);
+        }
+        for daemon in daemons {
+            let owner = users.of(daemon);
+            place(layout.state(daemon), owner, 0o700);
+            place(layout.socket(daemon).parent().expect("a directory"), owner, 0o711);
+            let key = write_key(&layout.daemon_key(daemon), owner);
+            add(daemon.as_str(), Role::from(daemon), owner, &key);
         }
         let operator = layout.operator_state().expect("an operator");
         place(operator, users.operator, 0o700);
@@ -123,7 +134,7 @@ impl HostBuilder {
         let peers = Peers::new(peers).expect("sound peers");
         fs::write(layout.peers_file(), peers.render()).expect("peers.toml");
         let wrapper = self.wrapper;
-        Host { users, layout, tester, peers, wrapper, daemons: [None, None], dir }
+        Host { users, layout, tester, peers, wrapper, daemons: [const { None }; 3], dir }
     }
 }
 
@@ -150,7 +161,7 @@ impl Host {
     #[must_use]
     pub fn builder() -> HostBuilder {
         let users = Users::available();
-        HostBuilder { users, config: String::new(), parent: None, wrapper: None }
+        HostBuilder { users, config: String::new(), parent: None, wrapper: None, cicada: None }
     }
 
     /// Provisioned, with both daemons ready.
@@ -252,10 +263,7 @@ impl Host {
     /// The command line of a daemon, as its user; the caller adds what it wants to try.
     #[must_use]
     pub fn daemon_command(&self, daemon: Daemon) -> Command {
-        let uid = match daemon {
-            Daemon::Audit => self.users.audit,
-            Daemon::Secrets => self.users.secrets,
-        };
+        let uid = self.users.of(daemon);
         let program = binary(daemon.as_str());
         let mut command = match self.wrapper {
             Some(wrapper) => Command::new(binary(wrapper)),
@@ -294,8 +302,9 @@ impl Host {
         child.wait().ok()
     }
 
-    /// Stops both daemons in good order, secrets first.
+    /// Stops the daemons in good order, audit last.
     pub fn stop(&mut self) {
+        self.end(Daemon::Cicada, Signal::SIGTERM);
         self.end(Daemon::Secrets, Signal::SIGTERM);
         self.end(Daemon::Audit, Signal::SIGTERM);
     }
@@ -371,7 +380,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        for daemon in [Daemon::Secrets, Daemon::Audit] {
+        for daemon in [Daemon::Cicada, Daemon::Secrets, Daemon::Audit] {
             self.kill(daemon);
         }
     }

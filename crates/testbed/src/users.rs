@@ -1,6 +1,7 @@
 //! Who runs what.
 
 use nix::unistd::{Gid, Uid};
+use site_config::Daemon;
 
 /// The users of a host. Plain numbers do: nothing here looks names up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +10,8 @@ pub struct Users {
     pub audit: u32,
     /// Runs daemon-secrets.
     pub secrets: u32,
+    /// Runs cicada.
+    pub cicada: u32,
     /// Runs `sesame`.
     pub operator: u32,
     /// Runs attacks; known to nobody.
@@ -16,22 +19,38 @@ pub struct Users {
 }
 
 impl Users {
-    /// Four different users as root, this one four times otherwise.
+    /// Five different users as root, this one five times otherwise.
     #[must_use]
     pub fn available() -> Self {
         let own = Uid::effective();
         if own.is_root() {
-            return Self { audit: 54_001, secrets: 54_002, operator: 54_003, stranger: 54_004 };
+            return Self {
+                audit: 54_001,
+                secrets: 54_002,
+                operator: 54_003,
+                stranger: 54_004,
+                cicada: 54_005,
+            };
         }
         let own = own.as_raw();
-        Self { audit: own, secrets: own, operator: own, stranger: own }
+        Self { audit: own, secrets: own, cicada: own, operator: own, stranger: own }
     }
 
     /// This process's user in all roles, root or not.
     #[must_use]
     pub fn only_me() -> Self {
         let own = Uid::effective().as_raw();
-        Self { audit: own, secrets: own, operator: own, stranger: own }
+        Self { audit: own, secrets: own, cicada: own, operator: own, stranger: own }
+    }
+
+    /// Who runs this daemon.
+    #[must_use]
+    pub fn of(&self, daemon: Daemon) -> u32 {
+        match daemon {
+            Daemon::Audit => self.audit,
+            Daemon::Secrets => self.secrets,
+            Daemon::Cicada => self.cicada,
+        }
     }
 
     /// Whether the roles are really different users.

@@ -1,8 +1,9 @@
-//! One more entry, reported by daemon-secrets.
+//! One more entry, reported by a daemon that acts.
 
 use audit_log::{Operation, Outcome};
 use ipc::audit::{AuditReply, Record};
 use ipc::{Fault, FaultKind, Peer};
+use site_config::Role;
 
 use crate::service::{AuditService, unavailable};
 
@@ -14,8 +15,8 @@ pub fn handle(service: &AuditService, peer: &Peer, record: Record) -> AuditReply
         let text = format!("an audit record has at most {MAX_TEXT_BYTES} bytes of text");
         return AuditReply::Fault(Fault::new(FaultKind::InvalidInput, text));
     }
-    if is_our_own(record.operation) {
-        let text = format!("{} is not for others to record", record.operation);
+    if !may_report(peer.role, record.operation) {
+        let text = format!("{} is not for {} to record", record.operation, peer.role);
         return AuditReply::Fault(Fault::new(FaultKind::InvalidInput, text));
     }
     let milestone = Milestone::of(&record);
@@ -43,10 +44,20 @@ fn seal_after(record: &Record) -> Option<&'static str> {
     }
 }
 
-/// Entries that only daemon-audit makes, of what it knows by itself.
-fn is_our_own(operation: Operation) -> bool {
-    operation.is_the_writers_own()
-        || matches!(operation, Operation::AuditExport | Operation::SiteChange)
+/// Each daemon reports what it does, and none what another does: a daemon that was taken over can't
+/// put a wipe or a signature into another's mouth. Some entries only daemon-audit makes, of what it
+/// knows by itself.
+fn may_report(role: Role, operation: Operation) -> bool {
+    let own = operation.is_the_writers_own()
+        || matches!(operation, Operation::AuditExport | Operation::SiteChange);
+    let common = matches!(
+        operation,
+        Operation::DaemonStart | Operation::DaemonStop | Operation::PeerRefused
+    );
+    match role {
+        Role::Cicada => common || operation.is_cicadas(),
+        _ => !own && !operation.is_cicadas(),
+    }
 }
 
 /// What this daemon has to know of its own trail without reading all of it.

@@ -16,7 +16,7 @@ use crate::keyring::vault_keys;
 use crate::record::record_of;
 use crate::service::SecretsService;
 use crate::store::{self, StoreError};
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 /// The least that a device may answer, in bytes: a YubiKey's 20 are the shortest.
 const MINIMUM_EVIDENCE_BYTES: usize = 20;

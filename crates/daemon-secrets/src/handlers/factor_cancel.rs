@@ -12,7 +12,7 @@ use crate::faults;
 use crate::record::record_of;
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

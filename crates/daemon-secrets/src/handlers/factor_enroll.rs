@@ -14,7 +14,7 @@ use crate::handlers::enrol;
 use crate::record::recording_failure;
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

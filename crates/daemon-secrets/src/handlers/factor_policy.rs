@@ -11,7 +11,7 @@ use crate::faults;
 use crate::handlers::enrol::check_policy;
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

@@ -10,7 +10,7 @@ use crate::faults;
 use crate::handlers::enrol;
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

@@ -11,7 +11,7 @@ use crate::changes::{authorised, carry_out, record_change, rotate};
 use crate::faults;
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

@@ -15,7 +15,7 @@ use crate::faults;
 use crate::opening;
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 /// A change's text holds two labels at most, escaped.
 const MAX_CHANGE_BYTES: usize = 1024;

@@ -9,7 +9,7 @@ use crate::attempt::{Attempt, try_factors};
 use crate::handlers::factor_submit::check_factors;
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

@@ -8,7 +8,7 @@ use ipc::{Fault, Peer};
 use crate::changes::{authorised, carry_out, record_change, rotate};
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

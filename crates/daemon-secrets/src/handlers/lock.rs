@@ -11,7 +11,7 @@ use site_config::ProfileName;
 use crate::faults;
 use crate::record::record_of;
 use crate::service::SecretsService;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

@@ -8,7 +8,7 @@ use crate::opening::open_vault_with;
 use crate::record::{record_of, recording_failure};
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

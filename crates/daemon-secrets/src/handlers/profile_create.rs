@@ -12,7 +12,7 @@ use crate::handlers::enrol;
 use crate::record::{record_of, recording_failure};
 use crate::service::SecretsService;
 use crate::store::NewProfile;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

@@ -6,7 +6,7 @@ use ipc::{Fault, Peer};
 
 use crate::record::record_of;
 use crate::service::SecretsService;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

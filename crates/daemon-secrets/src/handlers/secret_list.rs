@@ -7,7 +7,7 @@ use ipc::{Fault, Peer};
 use crate::faults;
 use crate::record::{record_of, recording_failure};
 use crate::service::SecretsService;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 /// Bytes of names in one reply.
 const PAGE_BYTES: usize = 60_000;

@@ -8,7 +8,7 @@ use site_config::{MAX_SECRET_VALUE_BYTES, SecretName};
 use crate::faults;
 use crate::record::{record_of, recording_failure};
 use crate::service::SecretsService;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

@@ -15,7 +15,7 @@ use crate::handlers::enrol;
 use crate::handlers::factor_enroll::is_demanded;
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 /// What is asked for.
 pub struct Wanted<'a> {

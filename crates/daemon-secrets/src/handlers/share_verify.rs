@@ -12,7 +12,7 @@ use crate::faults;
 use crate::handlers::factor_submit::open_share;
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

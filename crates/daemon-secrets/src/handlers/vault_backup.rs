@@ -12,7 +12,7 @@ use crate::opening::check_generation;
 use crate::record::{record_of, recording_failure};
 use crate::service::SecretsService;
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 /// Bytes of a piece: a frame has room for it.
 const PIECE_BYTES: usize = 64 << 10;

@@ -19,7 +19,7 @@ use crate::record::record_of;
 use crate::service::SecretsService;
 use crate::store::{self, NewProfile};
 use crate::target::Target;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 /// Takes a piece of the backup.
 pub fn write<'a>(

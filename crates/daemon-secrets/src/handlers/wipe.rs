@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::faults;
 use crate::record::{record_of, recording_failure};
 use crate::service::SecretsService;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 pub fn handle<'a>(
     service: &SecretsService,

@@ -9,9 +9,9 @@ use ipc::{Fault, FaultKind};
 use site_config::Daemon;
 
 use crate::service::SecretsService;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
-impl Lifecycle for SecretsService {
+impl Lifecycle<Trail> for SecretsService {
     /// The trail must be there: a daemon whose start nobody noted does not serve.
     fn start(&self, trail: &mut Trail) -> Result<(), Fault> {
         let status = trail.status()?;

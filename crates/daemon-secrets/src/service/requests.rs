@@ -14,7 +14,7 @@ use site_config::Daemon;
 use crate::handlers as h;
 use crate::record::record_of;
 use crate::service::SecretsService;
-use crate::trail::Trail;
+use ipc::trail::Trail;
 
 impl Service for SecretsService {
     type Worker = Trail;

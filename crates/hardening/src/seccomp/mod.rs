@@ -1,7 +1,11 @@
 //! The system calls of a daemon in its service phase, and no other.
 
+#[macro_use]
 mod rule;
+
+pub mod oci;
 mod service;
+mod startup;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,6 +17,7 @@ use seccompiler::{
 
 pub use rule::{Allowed, Rule, Test, Width};
 pub use service::SERVICE;
+pub use startup::{STARTUP, UNKNOWN};
 
 /// What a system call outside the table returns.
 ///
@@ -88,6 +93,7 @@ fn conditions(allowed: &Allowed) -> Result<Vec<SeccompRule>, seccompiler::Backen
         let (operator, value) = match *test {
             Test::Equals(value) => (SeccompCmpOp::Eq, value),
             Test::NoneOf(mask) => (SeccompCmpOp::MaskedEq(mask), 0),
+            Test::AllOf(mask) => (SeccompCmpOp::MaskedEq(mask), mask),
         };
         SeccompRule::new(vec![SeccompCondition::new(*argument, width(), operator, value)?])
     };

@@ -46,6 +46,8 @@ pub enum Test {
     Equals(u64),
     /// None of these bits is set.
     NoneOf(u64),
+    /// All of these bits are set.
+    AllOf(u64),
 }
 
 /// `SYS_read` without its prefix, so that a name can't contradict its number.
@@ -54,4 +56,34 @@ pub(super) const fn name_of(constant: &'static str) -> &'static str {
         Some((_, name)) => name,
         None => constant,
     }
+}
+
+pub(super) const fn int(argument: u8, any_of: &'static [Test]) -> Allowed {
+    Allowed::When { argument, width: Width::Int, any_of }
+}
+
+pub(super) const fn long(argument: u8, any_of: &'static [Test]) -> Allowed {
+    Allowed::When { argument, width: Width::Long, any_of }
+}
+
+pub(super) const fn is(value: i32) -> Test {
+    Test::Equals(value as u32 as u64)
+}
+
+/// A row; the name comes from the constant that gives the number.
+macro_rules! allow {
+    ($constant:ident, $reason:expr) => {
+        allow!($constant = libc::$constant, $crate::seccomp::rule::Allowed::Always, $reason)
+    };
+    ($constant:ident, $allowed:expr, $reason:expr) => {
+        allow!($constant = libc::$constant, $allowed, $reason)
+    };
+    ($constant:ident = $number:expr, $allowed:expr, $reason:expr) => {
+        $crate::seccomp::rule::Rule {
+            name: $crate::seccomp::rule::name_of(stringify!($constant)),
+            number: $number,
+            allowed: $allowed,
+            reason: $reason,
+        }
+    };
 }

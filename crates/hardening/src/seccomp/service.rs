@@ -5,39 +5,9 @@
 //! another process, opens a socket to a network, changes an identity or a namespace, maps code, or
 //! reaches a large and young part of the kernel (bpf, io_uring, perf, userfaultfd, keyctl).
 
-use super::rule::{Allowed, Rule, Test, Width, name_of};
+use super::rule::{Rule, Test, int, is, long};
 
 use Test::{Equals, NoneOf};
-
-/// A row; the name comes from the constant that gives the number.
-macro_rules! allow {
-    ($constant:ident, $reason:expr) => {
-        allow!($constant = libc::$constant, Allowed::Always, $reason)
-    };
-    ($constant:ident, $allowed:expr, $reason:expr) => {
-        allow!($constant = libc::$constant, $allowed, $reason)
-    };
-    ($constant:ident = $number:expr, $allowed:expr, $reason:expr) => {
-        Rule {
-            name: name_of(stringify!($constant)),
-            number: $number,
-            allowed: $allowed,
-            reason: $reason,
-        }
-    };
-}
-
-const fn int(argument: u8, any_of: &'static [Test]) -> Allowed {
-    Allowed::When { argument, width: Width::Int, any_of }
-}
-
-const fn long(argument: u8, any_of: &'static [Test]) -> Allowed {
-    Allowed::When { argument, width: Width::Long, any_of }
-}
-
-const fn is(value: i32) -> Test {
-    Equals(value as u32 as u64)
-}
 
 /// `PROT_EXEC` clear. `READ_IMPLIES_EXEC` can't defeat it: personality(2) is not in the table.
 const NOT_EXECUTABLE: &[Test] = &[NoneOf(libc::PROT_EXEC as u64)];
@@ -152,7 +122,7 @@ pub const SERVICE: &[Rule] = &[
     allow!(SYS_renameat, "the crash-safe replacement of a file"),
     // The libc crate has no name for it here; glibc's rename(3) uses it.
     #[cfg(target_arch = "aarch64")]
-    allow!(SYS_renameat = 38, Allowed::Always, "the crash-safe replacement of a file"),
+    allow!(SYS_renameat = 38, super::rule::Allowed::Always, "the crash-safe replacement of a file"),
     allow!(SYS_renameat2, "a replacement that must not overwrite"),
     #[cfg(target_arch = "x86_64")]
     allow!(SYS_unlink, "SQLite removes its journal"),

@@ -1,4 +1,4 @@
-//! `sesame down`: ends the daemons of a session, secrets first, so that its end is recorded.
+//! `sesame down`: ends the daemons of a session, audit last, so that the others' end is recorded.
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -21,15 +21,17 @@ const WITHIN: Duration = Duration::from_secs(20);
 pub fn run(context: &Context, output: &Output) -> Result<(), Failure> {
     let layout = &context.site.layout;
     if layout.kind() == LayoutKind::System {
-        let text = "this system's daemons are services: systemctl stop sesame-secrets sesame-audit";
+        let text =
+            "this system's daemons are services: systemctl stop cicada sesame-secrets sesame-audit";
         return Err(Failure::new(Code::USAGE, text));
     }
     let peers = Peers::load(layout.peers_file())?;
     let mut text = String::new();
     let mut stopped = Vec::new();
-    for daemon in [Daemon::Secrets, Daemon::Audit] {
+    for daemon in [Daemon::Cicada, Daemon::Secrets, Daemon::Audit] {
+        let Some(peer) = peers.find_daemon(daemon) else { continue };
         let name = daemon.as_str();
-        if stop(&layout.socket(daemon), peers.daemon(daemon).uid, name)? {
+        if stop(&layout.socket(daemon), peer.uid, name)? {
             text.push_str(&format!("{name} has stopped.\n"));
             stopped.push(name);
         } else {

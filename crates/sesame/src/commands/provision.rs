@@ -11,34 +11,57 @@ use std::path::Path;
 use ipc::Identity;
 use nix::unistd::{Uid, User};
 use serde_json::json;
-use site_config::durable::create_new_atomically;
+use site_config::durable::{create_new_atomically, write_atomically};
 use site_config::{Daemon, Environment, Layout, PeerName, Peers, Role};
 
 use crate::exit::{Code, Failure};
 use crate::output::Output;
 
-/// `sesame provision`: the system's keys.
+/// `sesame provision`: the system's keys. Cicada's too, when it has a user; also later.
 pub fn run(output: &Output) -> Result<(), Failure> {
     let layout = Layout::system(&Environment::of_process());
+    let cicada = User::from_name(Daemon::Cicada.as_str()).ok().flatten();
+    let cicada = cicada.map(|user| user.uid.as_raw());
     if layout.peers_file().exists() {
-        let text = format!("{} exists; nothing was made", layout.peers_file().display());
-        return Err(Failure::new(Code::EXISTS, text));
+        return add_cicada(&layout, cicada, output);
     }
     let audit = user("sesame-audit")?;
     let secrets = user("sesame-secrets")?;
     directory(Path::new("/etc/pds"), 0o755)?;
     directory(Path::new("/etc/pds/keys"), 0o700)?;
-    let peers = [
+    let mut peers = vec![
         daemon_peer(&layout, Daemon::Audit, audit)?,
         daemon_peer(&layout, Daemon::Secrets, secrets)?,
     ];
-    write_peers(&layout, peers.into())?;
+    if let Some(uid) = cicada {
+        peers.push(daemon_peer(&layout, Daemon::Cicada, uid)?);
+    }
+    write_peers(&layout, peers)?;
     let text = "The daemons' keys are made. Operators run `sesame key`, and root adds them with \
                 `sesame peer add`.\n";
     output.result(text, json!({ "peers": layout.peers_file().display().to_string() }))
 }
 
-/// What `sesame up` needs: directories, three keys, and peers.toml.
+/// A host that was provisioned before cicada was installed.
+fn add_cicada(layout: &Layout, uid: Option<u32>, output: &Output) -> Result<(), Failure> {
+    let path = layout.peers_file();
+    let mut peers = Peers::load(path)?;
+    let Some(uid) = uid.filter(|_| peers.find_daemon(Daemon::Cicada).is_none()) else {
+        let text = format!("{} exists, and lacks nobody; nothing was made", path.display());
+        return Err(Failure::new(Code::EXISTS, text));
+    };
+    let failed = |error: String| Failure::new(Code::FAILED, error);
+    let peer = daemon_peer(layout, Daemon::Cicada, uid)?;
+    peers.add(peer).map_err(|error| failed(error.to_string()))?;
+    write_atomically(path, peers.render().as_bytes(), 0o644)
+        .map_err(|error| storage(path, &error))?;
+    let text = "Cicada's key is made. Restart daemon-audit, so that it takes notice: systemctl \
+                restart sesame-audit\n";
+    output.result(text, json!({ "peers": path.display().to_string() }))
+}
+
+/// What `sesame up` needs: directories, keys, and peers.toml. A session has cicada when it has a
+/// cicada.toml.
 pub fn for_session(layout: &Layout) -> Result<(), Failure> {
     let operator_key = layout.operator_key()?;
     let mut directories =
@@ -48,16 +71,28 @@ pub fn for_session(layout: &Layout) -> Result<(), Failure> {
     for path in directories {
         directory(path, 0o700)?;
     }
-    for daemon in [Daemon::Audit, Daemon::Secrets] {
+    let cicada = layout.cicada_config().exists();
+    if cicada {
+        directory(layout.state(Daemon::Cicada), 0o700)?;
+    }
+    let all = [Daemon::Audit, Daemon::Secrets, Daemon::Cicada];
+    for daemon in all.into_iter().filter(|daemon| cicada || *daemon != Daemon::Cicada) {
         if let Some(parent) = layout.socket(daemon).parent() {
             directory(parent, 0o700)?;
         }
     }
+    let uid = Uid::effective().as_raw();
     if layout.peers_file().exists() {
+        let mut peers = Peers::load(layout.peers_file())?;
+        if cicada && peers.find_daemon(Daemon::Cicada).is_none() {
+            let added = peers.add(daemon_peer(layout, Daemon::Cicada, uid)?);
+            added.map_err(|error| Failure::new(Code::FAILED, error.to_string()))?;
+            write_atomically(layout.peers_file(), peers.render().as_bytes(), 0o644)
+                .map_err(|error| storage(layout.peers_file(), &error))?;
+        }
         return Ok(());
     }
-    let uid = Uid::effective().as_raw();
-    let peers = vec![
+    let mut peers = vec![
         daemon_peer(layout, Daemon::Audit, uid)?,
         daemon_peer(layout, Daemon::Secrets, uid)?,
         site_config::Peer {
@@ -67,6 +102,9 @@ pub fn for_session(layout: &Layout) -> Result<(), Failure> {
             key: *load_or_make(operator_key)?.public(),
         },
     ];
+    if cicada {
+        peers.push(daemon_peer(layout, Daemon::Cicada, uid)?);
+    }
     write_peers(layout, peers)
 }
 

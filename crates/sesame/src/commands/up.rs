@@ -32,7 +32,9 @@ pub fn run(context: &Context, output: &Output) -> Result<(), Failure> {
     raise_locked_memory_limit();
     let mut text = String::new();
     let mut started = Vec::new();
-    for daemon in [Daemon::Audit, Daemon::Secrets] {
+    let mut daemons = vec![Daemon::Audit, Daemon::Secrets];
+    daemons.extend(layout.cicada_config().exists().then_some(Daemon::Cicada));
+    for daemon in daemons {
         let name = daemon.as_str();
         if UnixStream::connect(layout.socket(daemon)).is_ok() {
             text.push_str(&format!("{name} is running already.\n"));

@@ -1,0 +1,28 @@
+//! The WireGuard private key of an identity.
+
+use audit_log::Operation;
+use ipc::trail::Trail;
+use site_config::names::IdentityName;
+
+use crate::conversation::Caller;
+use crate::error::Refused;
+use crate::record::{note_failed, record_of, version_to_use};
+use crate::reply::Reply;
+use crate::service::Cicada;
+
+pub fn handle(
+    service: &Cicada,
+    trail: &mut Trail,
+    caller: &Caller,
+    identity: &IdentityName,
+    number: Option<u32>,
+) -> Result<Reply, Refused> {
+    let record = record_of(Operation::IdentityGetKey, caller, Some(identity));
+    let (version, record) = version_to_use(service, trail, record, identity, number)?;
+    trail.record(record.clone())?;
+    let reply = version.keys().map_err(Refused::from).and_then(|keys| {
+        let key = keys.wireguard_private_key();
+        Reply::private_key(&key).map_err(|_| Refused::out_of_memory())
+    });
+    reply.inspect_err(|refused| note_failed(trail, record, refused))
+}

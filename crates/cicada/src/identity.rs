@@ -1,0 +1,209 @@
+//! An identity: its versions, and what is stored of them.
+
+use std::sync::{Arc, OnceLock};
+
+use identity_keys::{IdentityKeys, KeyError, NoRandomBytes, SEED_BYTES, Seeds};
+use ipc::codec;
+use secret_memory::{Secret, SecretBytes};
+use serde::{Deserialize, Serialize};
+use site_config::names::IdentityName;
+
+use crate::sealed::SealError;
+
+/// More versions than a week of hourly rotations has.
+pub const MAX_VERSIONS: usize = 200;
+
+/// An identity.
+#[derive(Clone)]
+pub struct Identity {
+    /// Its name.
+    pub name: IdentityName,
+    /// When it was made; seconds since 1970.
+    pub created: u64,
+    /// Oldest first; the last one is the present one. None once it is revoked.
+    pub versions: Vec<Arc<Version>>,
+    /// The number of the last version that there ever was.
+    pub last_version: u32,
+    /// When it was revoked; seconds since 1970.
+    pub revoked: Option<u64>,
+}
+
+/// The keys of an identity between two rotations.
+pub struct Version {
+    /// Counted from 1.
+    pub number: u32,
+    /// When it was made; seconds since 1970.
+    pub created: u64,
+    /// Until when it can be read, after a rotation; seconds since 1970.
+    pub readable_until: Option<u64>,
+    seeds: Arc<Seeds>,
+    /// Expanded when they are first needed: they take a hundred times the memory of the seeds.
+    keys: Arc<OnceLock<IdentityKeys>>,
+}
+
+impl Version {
+    /// New keys.
+    ///
+    /// # Errors
+    /// [`NoRandomBytes`].
+    pub fn generate(number: u32, now: u64) -> Result<Self, NoRandomBytes> {
+        Ok(Self::of(number, now, None, Seeds::generate()?))
+    }
+
+    fn of(number: u32, created: u64, readable_until: Option<u64>, seeds: Seeds) -> Self {
+        Self { number, created, readable_until, seeds: Arc::new(seeds), keys: Arc::default() }
+    }
+
+    /// The same keys, to be read until then and not longer.
+    #[must_use]
+    pub fn retired(&self, readable_until: u64) -> Self {
+        let (seeds, keys) = (Arc::clone(&self.seeds), Arc::clone(&self.keys));
+        Self {
+            number: self.number,
+            created: self.created,
+            readable_until: Some(readable_until),
+            seeds,
+            keys,
+        }
+    }
+
+    /// The keys, ready for use.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn keys(&self) -> Result<&IdentityKeys, KeyError> {
+        if let Some(keys) = self.keys.get() {
+            return Ok(keys);
+        }
+        // Two threads may expand the same seeds; the second one's work is dropped.
+        let expanded = IdentityKeys::expand(&self.seeds)?;
+        Ok(self.keys.get_or_init(|| expanded))
+    }
+}
+
+impl Identity {
+    /// The version that signs.
+    #[must_use]
+    pub fn current(&self) -> Option<&Arc<Version>> {
+        self.versions.last()
+    }
+
+    /// The version of this number, if it can still be read.
+    #[must_use]
+    pub fn readable(&self, number: u32, now: u64) -> Option<&Arc<Version>> {
+        self.versions.iter().find(|version| version.number == number && !version.is_over(now))
+    }
+
+    /// What is stored, in secret memory.
+    ///
+    /// # Errors
+    /// [`SealError::OutOfMemory`].
+    pub fn encode(&self) -> Result<SecretBytes, SealError> {
+        let versions = self.versions.iter().map(|version| StoredVersion {
+            number: version.number,
+            created: version.created,
+            readable_until: version.readable_until,
+            seeds: version.seeds.expose(),
+        });
+        let stored = Stored {
+            created: self.created,
+            last_version: self.last_version,
+            revoked: self.revoked,
+            versions: versions.collect(),
+        };
+        codec::encode(&stored).map_err(|_| SealError::OutOfMemory)
+    }
+
+    /// From what was stored.
+    ///
+    /// # Errors
+    /// [`SealError::Malformed`].
+    pub fn decode(name: IdentityName, bytes: &[u8]) -> Result<Self, SealError> {
+        let stored: Stored<'_> = codec::decode(bytes).map_err(|_| SealError::Malformed)?;
+        let versions = stored.versions.into_iter().map(|version| {
+            let StoredVersion { number, created, readable_until, seeds } = version;
+            let seeds: &[u8; SEED_BYTES] = seeds.try_into().map_err(|_| SealError::Malformed)?;
+            let seeds = Seeds::from_bytes(Secret::copy_of(seeds));
+            Ok(Arc::new(Version::of(number, created, readable_until, seeds)))
+        });
+        let versions: Vec<_> = versions.collect::<Result<_, _>>()?;
+        let (created, last_version, revoked) =
+            (stored.created, stored.last_version, stored.revoked);
+        if versions.is_empty() != revoked.is_some() {
+            return Err(SealError::Malformed);
+        }
+        Ok(Self { name, created, versions, last_version, revoked })
+    }
+}
+
+impl Version {
+    /// Whether its time of grace is over.
+    #[must_use]
+    pub fn is_over(&self, now: u64) -> bool {
+        self.readable_until.is_some_and(|until| until <= now)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored<'a> {
+    created: u64,
+    last_version: u32,
+    revoked: Option<u64>,
+    #[serde(borrow)]
+    versions: Vec<StoredVersion<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredVersion<'a> {
+    number: u32,
+    created: u64,
+    readable_until: Option<u64>,
+    #[serde(borrow, with = "serde_bytes")]
+    seeds: &'a [u8],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        let retired = Version::generate(1, 10).unwrap().retired(100);
+        let versions = vec![Arc::new(retired), Arc::new(Version::generate(2, 20).unwrap())];
+        let name = "cloud-sync".parse().unwrap();
+        Identity { name, created: 10, versions, last_version: 2, revoked: None }
+    }
+
+    #[test]
+    fn what_is_stored_reads_back_with_the_same_keys() {
+        let before = identity();
+        let stored = before.encode().unwrap();
+        let after = Identity::decode(before.name.clone(), stored.expose()).unwrap();
+        assert_eq!((after.created, after.last_version, after.revoked), (10, 2, None));
+        for (before, after) in before.versions.iter().zip(&after.versions) {
+            assert_eq!(before.seeds.expose(), after.seeds.expose());
+            assert_eq!(before.readable_until, after.readable_until);
+        }
+        assert_eq!(after.versions.len(), 2);
+    }
+
+    #[test]
+    fn an_earlier_version_is_readable_in_its_time_of_grace_and_no_longer() {
+        let identity = identity();
+        assert_eq!(identity.current().unwrap().number, 2);
+        assert!(identity.readable(1, 99).is_some());
+        assert!(identity.readable(1, 100).is_none());
+        assert!(identity.readable(2, u64::MAX).is_some());
+        assert!(identity.readable(3, 0).is_none());
+    }
+
+    #[test]
+    fn keys_without_an_identity_or_the_other_way_round_are_damage() {
+        let revoked = Identity { revoked: Some(5), ..identity() };
+        let stored = revoked.encode().unwrap();
+        assert!(Identity::decode(revoked.name.clone(), stored.expose()).is_err());
+        let stored = Identity { versions: Vec::new(), ..identity() }.encode().unwrap();
+        assert!(Identity::decode(revoked.name.clone(), stored.expose()).is_err());
+        let stored = Identity { versions: Vec::new(), ..revoked.clone() }.encode().unwrap();
+        assert!(Identity::decode(revoked.name, stored.expose()).is_ok());
+    }
+}

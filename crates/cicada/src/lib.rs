@@ -1,0 +1,75 @@
+//! cicada: post-quantum identities, in a process that has no network, no capabilities and no door but
+//! one Unix socket (DESIGN, Cicada).
+//!
+//! A connection is a [`conversation`]: bytes become a request by [`framing`] and [`request`], each
+//! request is held against `cicada.toml` and goes to its handler in `handlers`, one file an operation,
+//! and comes back as a [`reply`] or an [`error`]. Each use stands in the audit trail before its answer
+//! leaves ([`record`]). What is unlocked is in the [`keyring`]; what lies on disk, in the [`store`],
+//! [`sealed`]. [`isolation`] tells how confined the daemon is, from inside and from outside.
+
+#![forbid(unsafe_code)]
+
+//mod commands;
+mod conversation;
+mod credential;
+mod error;
+pub mod framing;
+mod handlers;
+mod identity;
+pub mod isolation;
+mod keyring;
+mod lifecycle;
+mod record;
+mod reply;
+pub mod request;
+mod sealed;
+mod service;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use daemon_runtime::{Description, Options};
+use site_config::Daemon;
+
+use crate::service::Cicada;
+
+/// A request waits for its entry in the trail, and so many share one `fdatasync`. Each thread costs
+/// some 60 KiB.
+const WORKERS: usize = 16;
+
+/// Bytes of expanded keys: what some thirty identities in use take.
+const WORKING_MEMORY: usize = 3 << 20;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cicada",
+    version,
+    about = "Post-quantum identities behind one Unix socket; started by systemd or by `sesame up`"
+)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {}
+
+/// The whole process, from its arguments to its end.
+#[must_use]
+pub fn run() -> ExitCode {
+    let Arguments { options, command } = Arguments::parse();
+    match command {
+        Some(_) => ExitCode::SUCCESS,
+        None => {
+            let description = Description {
+                daemon: Daemon::Cicada,
+                workers: WORKERS,
+                working_memory: WORKING_MEMORY,
+            };
+            daemon_runtime::run(&description, &options, Cicada::open)
+        }
+    }
+}

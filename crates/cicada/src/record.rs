@@ -1,0 +1,91 @@
+//! What handlers tell the trail.
+
+use std::sync::Arc;
+
+use audit_log::{Operation, Outcome};
+use daemon_runtime::log;
+use ipc::audit::{Record, RecordedActor};
+use ipc::trail::Trail;
+use site_config::names::IdentityName;
+
+use crate::conversation::Caller;
+use crate::error::Refused;
+use crate::identity::Version;
+use crate::service::Cicada;
+
+/// A record of what `caller` is allowed to do with an identity.
+#[must_use]
+pub fn record_of(operation: Operation, caller: &Caller, identity: Option<&IdentityName>) -> Record {
+    let mut record = Record::new(operation, Outcome::Authorised);
+    let (uid, pid) = (caller.credentials.uid, caller.credentials.pid);
+    record.actor = Some(RecordedActor { uid, pid, key: None, name: None });
+    record.subject = identity.map(|identity| identity.as_str().to_owned());
+    record
+}
+
+/// The version that is to be used, and a record of the use. That there is none is recorded as well.
+///
+/// # Errors
+/// As for [`crate::keyring::Keyring::version`].
+pub fn version_to_use(
+    service: &Cicada,
+    trail: &mut Trail,
+    mut record: Record,
+    identity: &IdentityName,
+    number: Option<u32>,
+) -> Result<(Arc<Version>, Record), Refused> {
+    // Not in the match: the keyring must not be held while an entry is on its way.
+    let found = service.keyring().version(identity, number);
+    match found {
+        Ok(version) => {
+            record.detail.insert("version".to_owned(), version.number.to_string());
+            Ok((version, record))
+        }
+        Err(refused) => {
+            note_refused(service, trail, record, &refused);
+            Err(refused)
+        }
+    }
+}
+
+/// Records that what a program may do can't be done.
+pub fn note_refused(service: &Cicada, trail: &mut Trail, mut record: Record, refused: &Refused) {
+    record.outcome = Outcome::Refused;
+    record.detail.insert("reason".to_owned(), refused.code.as_str().to_owned());
+    service.record_refused(trail, record);
+}
+
+/// Records that a use which was recorded already went wrong.
+pub fn note_failed(trail: &mut Trail, mut record: Record, refused: &Refused) {
+    record.outcome = Outcome::Failed;
+    record.detail.insert("reason".to_owned(), refused.code.as_str().to_owned());
+    if let Err(error) = trail.record(record) {
+        log::warning(format_args!("a failure could not be recorded: {error}"));
+    }
+}
+
+/// Records that a change is authorised, makes it, and records how it ended.
+///
+/// # Errors
+/// Those of `change`; and when it can't be recorded, and was not made.
+pub fn carry_out<T>(
+    trail: &mut Trail,
+    mut record: Record,
+    change: impl FnOnce() -> Result<T, Refused>,
+) -> Result<T, Refused> {
+    trail.record(record.clone())?;
+    match change() {
+        Err(refused) => {
+            note_failed(trail, record, &refused);
+            Err(refused)
+        }
+        Ok(done) => {
+            let operation = record.operation;
+            record.outcome = Outcome::Done;
+            if let Err(error) = trail.record(record) {
+                log::warning(format_args!("the end of {operation} could not be recorded: {error}"));
+            }
+            Ok(done)
+        }
+    }
+}
