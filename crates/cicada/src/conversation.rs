@@ -248,3 +248,139 @@ fn wipe(bytes: &mut [u8]) {
 fn retry(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    struct Talk {
+        program: UnixStream,
+        conversation: Conversation,
+    }
+
+    fn talk_of(uid: u32, shares: &Arc<Shares>) -> Talk {
+        let (program, stream) = UnixStream::pair().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        program.set_nonblocking(true).unwrap();
+        let caller = Caller { credentials: Credentials { uid, pid: 1 }, grants: Grants::default() };
+        let conversation = Conversation::new(stream, caller, shares);
+        Talk { program, conversation }
+    }
+
+    fn talk() -> Talk {
+        talk_of(1, &Arc::default())
+    }
+
+    impl Talk {
+        /// Sends, goes on for as long as there is something to do at once, and returns the requests.
+        fn send(&mut self, bytes: &[u8]) -> (Vec<String>, Result<Wait, End>) {
+            self.program.write_all(bytes).unwrap();
+            let requests = RefCell::new(Vec::new());
+            let mut chunk = vec![0; CHUNK_BYTES];
+            for _ in 0..1000 {
+                let before = requests.borrow().len();
+                let step = self.conversation.advance(&mut chunk, |_, request| {
+                    requests.borrow_mut().push(String::from_utf8(request.to_vec()).unwrap());
+                    Reply::Public(b"{}".to_vec())
+                });
+                let stuck = requests.borrow().len() == before && step.is_ok();
+                if step.is_err() || (stuck && !self.has_more()) {
+                    return (requests.take(), step);
+                }
+            }
+            panic!("it never ends");
+        }
+
+        fn has_more(&self) -> bool {
+            use std::os::fd::AsFd;
+            let fd = self.conversation.stream.as_fd();
+            let mut fds = [nix::poll::PollFd::new(fd, nix::poll::PollFlags::POLLIN)];
+            nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO).unwrap() > 0
+        }
+
+        fn heard(&mut self) -> String {
+            let mut text = String::new();
+            let _ = self.program.read_to_string(&mut text);
+            text
+        }
+    }
+
+    #[test]
+    fn requests_need_no_delimiter_and_are_answered_in_order() {
+        let mut talk = talk();
+        let (requests, _) = talk.send(b" \n{\"a\":1}{\"b\":2}\t{\"c\":\"}\"} {\"d\":");
+        assert_eq!(requests, [r#"{"a":1}"#, r#"{"b":2}"#, r#"{"c":"}"}"#]);
+        let (requests, _) = talk.send(b"4} ");
+        assert_eq!(requests, [r#"{"d":4}"#]);
+        assert_eq!(talk.heard(), "{}{}{}{}");
+        assert!(talk.conversation.inbox.is_empty());
+    }
+
+    #[test]
+    fn one_step_answers_one_request() {
+        let mut talk = talk();
+        talk.program.write_all(b"{}{}{}").unwrap();
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut answered = 0;
+        let step = talk.conversation.advance(&mut chunk, |_, _| {
+            answered += 1;
+            Reply::Public(b"{}".to_vec())
+        });
+        assert_eq!((answered, step.unwrap()), (1, Wait::Writable));
+        assert!(chunk.iter().all(|byte| *byte == 0), "what was read stays in the scratch buffer");
+    }
+
+    #[test]
+    fn bytes_that_are_no_object_are_answered_once_and_end_the_connection() {
+        let mut talk = talk();
+        let (requests, step) = talk.send(b"GET / HTTP/1.1\r\n\r\n");
+        assert!(requests.is_empty() && matches!(step, Err(End::Closed)));
+        assert!(talk.heard().starts_with(r#"{"error":{"code":"bad_request""#));
+    }
+
+    #[test]
+    fn dribbling_buys_no_time() {
+        let mut talk = talk();
+        talk.send(b"  ").1.unwrap();
+        let idle = talk.conversation.deadline;
+        talk.send(b"{").1.unwrap();
+        let first = talk.conversation.deadline;
+        assert!(first < idle && first <= Instant::now() + WITHIN);
+        for _ in 0..3 {
+            talk.send(b" ").1.unwrap();
+            assert_eq!(talk.conversation.deadline, first);
+        }
+        talk.send(b"}").1.unwrap();
+        assert!(talk.conversation.deadline > first);
+    }
+
+    #[test]
+    fn one_uid_cannot_fill_the_memory_with_unfinished_requests() {
+        let shares = Arc::default();
+        let beginning = [b"{\"a\":\"".as_slice(), &vec![b'x'; 60_000]].concat();
+        let mut talks: Vec<Talk> = Vec::new();
+        let refused = loop {
+            let mut talk = talk_of(7, &shares);
+            // A socket takes only so much at once.
+            let mut step = Ok(Wait::Readable);
+            for part in beginning.chunks(CHUNK_BYTES) {
+                step = talk.send(part).1;
+                if step.is_err() {
+                    break;
+                }
+            }
+            match step {
+                Ok(_) => talks.push(talk),
+                Err(_) => break talk.heard(),
+            }
+            assert!(talks.len() < 100, "nothing was refused");
+        };
+        assert!(refused.starts_with(r#"{"error":{"code":"busy""#), "{refused}");
+        assert_eq!(talks.len(), UNFINISHED_BYTES_PER_UID / beginning.len());
+        let mut other = talk_of(8, &shares);
+        assert_eq!(other.send(b"{\"a\":").1.unwrap(), Wait::Readable);
+        drop((talks, other));
+        assert!(shares.0.lock().unwrap().is_empty(), "what was given up is free again");
+    }
+}

@@ -285,3 +285,98 @@ fn explain(error: &serde_json::Error) -> Refused {
     };
     bad(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refused(text: &str) -> Refused {
+        match Request::parse(text.as_bytes()) {
+            Ok(request) => panic!("{text} became {}", request.operation()),
+            Err(refused) => refused,
+        }
+    }
+
+    #[test]
+    fn requests_that_programs_have_always_sent_are_understood() {
+        let request = br#"{"op":"get_key","identity":"cloud-sync","format":"wg"}"#;
+        let Ok(Request::GetKey { identity, version: None }) = Request::parse(request) else {
+            panic!("get_key")
+        };
+        assert_eq!(identity.as_str(), "cloud-sync");
+        let request = br#"{"op":"sign","identity":"cloud-sync","data":"YWJj"}"#;
+        let Ok(Request::Sign { data, .. }) = Request::parse(request) else { panic!("sign") };
+        assert_eq!(data, b"abc");
+        // Some writers of JSON escape every slash.
+        let request = br#"{"op":"sign","identity":"cloud-sync","data":"\/\/\/\/"}"#;
+        let Ok(Request::Sign { data, .. }) = Request::parse(request) else { panic!("sign") };
+        assert_eq!(data, [0xff; 3]);
+    }
+
+    #[test]
+    fn algorithms_go_by_their_old_names_and_by_those_of_fips() {
+        for (op, names) in
+            [("sign", ["dilithium3", "ML-DSA-65"]), ("encapsulate", ["kyber768", "ML-KEM-768"])]
+        {
+            let text = |algorithm| {
+                let data = if op == "sign" { r#","data":"""# } else { "" };
+                format!(r#"{{"op":"{op}","identity":"a","algorithm":"{algorithm}"{data}}}"#)
+            };
+            for name in names {
+                assert!(Request::parse(text(name).as_bytes()).is_ok(), "{name}");
+            }
+            assert_eq!(refused(&text("rsa")).code, Code::Unsupported);
+        }
+        let other = r#"{"op":"get_key","identity":"a","format":"pem"}"#;
+        assert_eq!(refused(other).code, Code::Unsupported);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, said) in [
+            (r#"{"op":"get_key","op":"sign"}"#, "duplicate field \"op\""),
+            (r#"{"identity":"a"}"#, "missing field \"op\""),
+            (r#"{"op":"get_key","identity":"a","colour":1}"#, "unknown field at column"),
+            (r#"{"op":"steal","identity":"a"}"#, "there is no such op"),
+            (r#"{"op":"sign","identity":"a"}"#, "data is missing"),
+            (r#"{"op":"sign","data":""}"#, "identity is missing"),
+            (r#"{"op":"get_key","identity":"../a"}"#, "a valid identity name"),
+            (r#"{"op":"sign","identity":"a","data":"YWJ"}"#, "data is not base64"),
+            (r#"{"op":"get_key","identity":"a","data":""}"#, "get_key takes no data"),
+            (r#"{"op":"status","identity":"a"}"#, "status takes no identity"),
+            (r#"{"op":"sign","identity":"a","data":{}}"#, "not the JSON of a request"),
+            (r#"{"op":"get_key","identity":"a","version":-1}"#, "not the JSON of a request"),
+            (r#"{"op":"decapsulate","identity":"a","ciphertext":"YWJj"}"#, "base64 of 1088 bytes"),
+            (r#"{"op":"encapsulate","identity":"a","public_key":"YWJj"}"#, "base64 of 1184 bytes"),
+            (r#"{"op":"unlock","unlock_key":"YWJj"}"#, "base64 of 32 bytes"),
+            (r#"{"op":"rotate","identity":"a","grace_seconds":315360001}"#, "is at most"),
+        ] {
+            let refused = refused(text);
+            assert_eq!(refused.code, Code::BadRequest, "{text}");
+            assert!(refused.message.contains(said), "{text}: {}", refused.message);
+        }
+    }
+
+    proptest! {
+        /// serde quotes what it did not expect; a key in the wrong place must not come back in a message.
+        #[test]
+        fn no_value_of_a_request_is_in_an_error(
+            field in prop::sample::select(vec![
+                "op", "identity", "format", "data", "algorithm", "version", "public_key",
+                "ciphertext", "unlock_key", "grace_seconds", "backup", "other",
+            ]),
+            op in prop::sample::select(vec!["get_key", "sign", "unlock", "rotate", "restore"]),
+            shape in prop::sample::select(vec!["\"MARKER\"", "[\"MARKER\"]", "{\"MARKER\":1}"]),
+        ) {
+            let text = format!(r#"{{"op":"{op}","{field}":{shape}}}"#);
+            if let Err(refused) = Request::parse(text.as_bytes()) {
+                prop_assert!(!refused.message.contains("MARKER"), "{}", refused.message);
+            }
+            let text = format!(r#"{{"{field}":{shape},"op":"{op}"}}"#);
+            if let Err(refused) = Request::parse(text.as_bytes()) {
+                prop_assert!(!refused.message.contains("MARKER"), "{}", refused.message);
+            }
+        }
+    }
+}

@@ -229,3 +229,74 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Version;
+    use std::sync::Arc;
+
+    fn key(byte: u8) -> Secret<32> {
+        Secret::from_fn(|key: &mut [u8; 32]| key.fill(byte))
+    }
+
+    fn identity(name: &str) -> Identity {
+        let versions = vec![Arc::new(Version::generate(1, 5).unwrap())];
+        let name = name.parse().unwrap();
+        Identity { name, created: 5, versions, last_version: 1, revoked: None }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path(), Derivation::Blake3).unwrap();
+        assert!(!store.exists());
+        store.create(&key(1)).unwrap();
+        (state, store)
+    }
+
+    fn names(contents: &Contents) -> Vec<&str> {
+        contents.identities.iter().map(|identity| identity.name.as_str()).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_with_its_key_only() {
+        let (_state, store) = store();
+        store.write(&identity("b"), &key(1)).unwrap();
+        store.write(&identity("a"), &key(1)).unwrap();
+        assert_eq!(names(&store.read(&key(1)).unwrap()), ["a", "b"]);
+        assert!(matches!(store.read(&key(2)), Err(StoreError::WrongKey)));
+    }
+
+    #[test]
+    fn a_store_is_made_once() {
+        let (_state, store) = store();
+        assert!(matches!(store.create(&key(2)), Err(StoreError::Io { .. })));
+        assert!(store.read(&key(1)).is_ok());
+    }
+
+    #[test]
+    fn one_damaged_identity_leaves_the_others_usable() {
+        let (state, store) = store();
+        for name in ["a", "b", "c", "d"] {
+            store.write(&identity(name), &key(1)).unwrap();
+        }
+        let path = |name: &str| state.path().join("keys").join(name);
+        fs::write(path("a.identity"), "{}").unwrap();
+        // Another identity under this name.
+        fs::copy(path("c.identity"), path("b.identity")).unwrap();
+        fs::write(path("d.identity"), vec![b' '; 1 << 20]).unwrap();
+        let contents = store.read(&key(1)).unwrap();
+        assert_eq!((names(&contents), contents.damaged.len()), (vec!["c"], 3));
+        assert!(store.has(&"a".parse().unwrap()), "its name is not free");
+    }
+
+    #[test]
+    fn other_files_are_let_be() {
+        let (state, store) = store();
+        for name in ["notes.txt", ".identity", "A.identity", "x.identity.bak"] {
+            fs::write(state.path().join("keys").join(name), "mine").unwrap();
+        }
+        let contents = store.read(&key(1)).unwrap();
+        assert!(contents.identities.is_empty() && contents.damaged.is_empty());
+    }
+}

@@ -204,9 +204,9 @@ fn unavailable(error: &ClientError) -> Fault {
     Fault::new(FaultKind::AuditUnavailable, text)
 }
 
-/// Whoever has something to record has an installation: its trail was there once.
+/// Before the first `init`, or its trail was there once.
 fn without_trail() -> Fault {
-    let text = "daemon-audit has no trail, so nothing was done; restore the trail from an export, \
-                and restart the daemons";
+    let text = "daemon-audit has no trail, so nothing was done; on a new host run `sesame init`, \
+                else restore the trail from an export, and restart the daemons";
     Fault::new(FaultKind::AuditUnavailable, text)
 }
