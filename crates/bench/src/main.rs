@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cicada;
 mod floors;
 mod modes;
 mod processes;
@@ -25,9 +26,11 @@ fn main() {
         Some("verify") => trail::verify_all(&mut table),
         Some("unlock") => modes::unlock(&mut table),
         Some("append") => trail::append(&host(), &mut table),
+        Some("cicada") => cicada::cicada(&mut table),
         Some(other) => {
             eprintln!(
-                "bench: {other:?} is none of verify, append and unlock; without it, all is measured"
+                "bench: {other:?} is none of verify, append, unlock and cicada; without it, all is \
+                 measured"
             );
             std::process::exit(2);
         }
@@ -44,6 +47,7 @@ fn everything(table: &mut Table) {
     trail::append(&host, table);
     requests::open_connection(&host, table);
     requests::many_clients(&host, table);
+    cicada::cicada(table);
     processes::command(&host, table);
     modes::unlock(table);
     modes::first(&host, table);

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ipc::pool::SocketAccess;
 use ipc::secrets::{Purpose, SecretsReply, SecretsRequest};
 use ipc::{
     Client, Credentials, Identity, Noise, Peer, Pool, Refusal, RefusalReason, Service, Suite, codec,
@@ -86,9 +85,8 @@ fn without_trail() -> Duration {
             .uid,
     };
     let socket = directory.path().join("s");
-    let access = SocketAccess { mode: 0o600, group: None };
     let noise = Arc::new(Noise::new(Unrecorded(vault), identity));
-    let mut server = Pool::bind(&socket, access, noise).expect("a socket");
+    let mut server = Pool::bind(&socket, 0o600, noise).expect("a socket");
     server.spawn(4, || true).expect("threads");
     server.open_gate();
     let mut client = connect(&socket, &own, &expected);

@@ -8,7 +8,7 @@ use crate::base64::Base64Text;
 use crate::client::Client;
 use crate::connection::MAX_REQUEST_BYTES;
 use crate::error::ClientError;
-use crate::reply::{Backup, PublicKey, Revocation, State};
+use crate::reply::{Backup, PublicKey, Reply, Revocation, State};
 use crate::request::Request;
 
 impl Client {
@@ -33,7 +33,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn lock(&mut self) -> Result<State, ClientError> {
-        self.call(&Request { op: "lock", ..Request::default() })?.state()
+        self.call(&Request { op: "lock", ..Request::default() }, Reply::state)
     }
 
     /// Makes a new identity, and returns its public keys.
@@ -42,7 +42,7 @@ impl Client {
     /// [`ClientError`]; `Refused` with `exists` when there is one of this name.
     pub fn create(&mut self, identity: &str) -> Result<PublicKey, ClientError> {
         let identity = Some(identity);
-        self.call(&Request { op: "create", identity, ..Request::default() })?.public_key()
+        self.call(&Request { op: "create", identity, ..Request::default() }, Reply::public_key)
     }
 
     /// Makes new keys for an identity, and returns their public halves. The old ones stay readable for
@@ -58,7 +58,7 @@ impl Client {
         let grace_seconds = grace.map(|grace| grace.as_secs());
         let identity = Some(identity);
         let request = Request { op: "rotate", identity, grace_seconds, ..Request::default() };
-        self.call(&request)?.public_key()
+        self.call(&request, Reply::public_key)
     }
 
     /// Ends an identity, all its versions, for good.
@@ -67,7 +67,7 @@ impl Client {
     /// [`ClientError`].
     pub fn revoke(&mut self, identity: &str) -> Result<Revocation, ClientError> {
         let identity = Some(identity);
-        self.call(&Request { op: "revoke", identity, ..Request::default() })?.read()
+        self.call(&Request { op: "revoke", identity, ..Request::default() }, Reply::read)
     }
 
     /// An identity as it rests on the disk, encrypted.
@@ -76,7 +76,7 @@ impl Client {
     /// [`ClientError`].
     pub fn backup(&mut self, identity: &str) -> Result<Backup, ClientError> {
         let identity = Some(identity);
-        self.call(&Request { op: "backup", identity, ..Request::default() })?.backup()
+        self.call(&Request { op: "backup", identity, ..Request::default() }, Reply::backup)
     }
 
     /// Brings an identity back from the sealed bytes of [`Client::backup`]. `unlock_key` is the key of
@@ -97,7 +97,7 @@ impl Client {
         let (backup, unlock_key) =
             (Some(backup.as_str()), unlock_key.as_ref().map(Base64Text::as_str));
         let request = Request { op: "restore", backup, unlock_key, ..Request::default() };
-        self.call(&request)?.public_key()
+        self.call(&request, Reply::public_key)
     }
 
     fn with_unlock_key(
@@ -107,6 +107,6 @@ impl Client {
     ) -> Result<State, ClientError> {
         let unlock_key = Base64Text::of(unlock_key.expose())?;
         let unlock_key = Some(unlock_key.as_str());
-        self.call(&Request { op, unlock_key, ..Request::default() })?.state()
+        self.call(&Request { op, unlock_key, ..Request::default() }, Reply::state)
     }
 }

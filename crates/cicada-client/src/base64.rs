@@ -34,9 +34,19 @@ pub fn public<const N: usize>(text: &str) -> Option<Box<[u8; N]>> {
     BASE64.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
+/// Public bytes, as many as there are.
+pub fn any(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text.as_bytes()).ok().filter(|_| !is_padded_inside(text))
+}
+
+/// data-encoding takes several padded texts in a row for one (RFC 4648 §3.3 does not).
+fn is_padded_inside(text: &str) -> bool {
+    text.trim_end_matches('=').contains('=')
+}
+
 /// What decoding takes, where the text has as many characters as `N` bytes give.
 fn whole_length<const N: usize>(text: &str) -> Option<usize> {
-    let right = text.len() == BASE64.encode_len(N);
+    let right = text.len() == BASE64.encode_len(N) && !is_padded_inside(text);
     BASE64.decode_len(text.len()).ok().filter(|_| right)
 }
 

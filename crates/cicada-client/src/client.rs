@@ -58,7 +58,7 @@ impl Client {
     ) -> Result<Secret<32>, ClientError> {
         let (identity, format) = (Some(identity), Some("wg"));
         let request = Request { op: "get_key", identity, format, version, ..Request::default() };
-        self.call(&request)?.private_key()
+        self.call(&request, Reply::private_key)
     }
 
     /// An ML-DSA-65 signature (FIPS 204, hedged, empty context) of `data`: 3309 bytes.
@@ -72,7 +72,7 @@ impl Client {
         }
         let data = Base64Text::of(data)?;
         let (identity, data) = (Some(identity), Some(data.as_str()));
-        self.call(&Request { op: "sign", identity, data, ..Request::default() })?.signature()
+        self.call(&Request { op: "sign", identity, data, ..Request::default() }, Reply::signature)
     }
 
     /// The public keys of an identity, of the present version or another.
@@ -86,7 +86,7 @@ impl Client {
     ) -> Result<PublicKey, ClientError> {
         let identity = Some(identity);
         let request = Request { op: "public_key", identity, version, ..Request::default() };
-        self.call(&request)?.public_key()
+        self.call(&request, Reply::public_key)
     }
 
     /// A new shared secret for whoever holds `recipient` (ML-KEM-768, FIPS 203); without one, for the
@@ -103,7 +103,7 @@ impl Client {
         let public_key = public_key.as_ref().map(Base64Text::as_str);
         let identity = Some(identity);
         let request = Request { op: "encapsulate", identity, public_key, ..Request::default() };
-        self.call(&request)?.encapsulated()
+        self.call(&request, Reply::encapsulated)
     }
 
     /// The shared secret of a ciphertext that was made for this identity; of an older `version` while
@@ -122,7 +122,7 @@ impl Client {
         let (identity, ciphertext) = (Some(identity), Some(ciphertext.as_str()));
         let op = "decapsulate";
         let request = Request { op, identity, ciphertext, version, ..Request::default() };
-        self.call(&request)?.shared_secret()
+        self.call(&request, Reply::shared_secret)
     }
 
     /// The identities that this user has a rule for.
@@ -130,7 +130,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn identities(&mut self) -> Result<Vec<IdentitySummary>, ClientError> {
-        self.call(&Request { op: "identities", ..Request::default() })?.identities()
+        self.call(&Request { op: "identities", ..Request::default() }, Reply::identities)
     }
 
     /// What cicada says about itself.
@@ -138,16 +138,20 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn status(&mut self) -> Result<Status, ClientError> {
-        self.call(&Request { op: "status", ..Request::default() })?.read()
+        self.call(&Request { op: "status", ..Request::default() }, Reply::read)
     }
 
-    pub(crate) fn call(&mut self, request: &Request<'_>) -> Result<Reply, ClientError> {
+    pub(crate) fn call<T>(
+        &mut self,
+        request: &Request<'_>,
+        read: impl FnOnce(&Reply) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
         let json = request.to_json()?;
         let reply = self.0.exchange(json.expose())?;
-        let reply = Reply::new(reply);
-        if matches!(reply, Err(ClientError::Protocol(_))) {
+        let answer = Reply::new(reply).and_then(|reply| read(&reply));
+        if matches!(answer, Err(ClientError::Protocol(_))) {
             self.0.close();
         }
-        reply
+        answer
     }
 }

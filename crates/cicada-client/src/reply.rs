@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64;
 use secret_memory::{Secret, SecretBytes};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -42,8 +41,8 @@ pub struct Encapsulated {
 pub struct IdentitySummary {
     /// Its name.
     pub identity: String,
-    /// The version in use.
-    pub version: u32,
+    /// The version in use; none once it is revoked.
+    pub version: Option<u32>,
     /// When that was made (RFC 3339).
     pub created: String,
     /// Versions whose grace time is not over, the present one among them.
@@ -179,7 +178,7 @@ impl Reply {
 
     pub fn backup(&self) -> Result<Backup, ClientError> {
         let reply: BackupReply = parse(&self.0)?;
-        let sealed = BASE64.decode(reply.backup.as_bytes()).map_err(|_| WRONG_BYTES)?;
+        let sealed = base64::any(reply.backup).ok_or(WRONG_BYTES)?;
         Ok(Backup { identity: reply.identity.to_owned(), sealed })
     }
 }

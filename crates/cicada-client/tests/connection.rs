@@ -80,6 +80,14 @@ fn garbage_is_no_reply() {
 }
 
 #[test]
+fn after_a_reply_of_another_kind_nothing_more_is_sent() {
+    let mock = MockDaemon::answering([b"{\"state\":\"locked\"}".to_vec(), key_reply(1)]);
+    let mut cicada = Client::connect(mock.socket()).unwrap();
+    assert!(matches!(get_key(&mut cicada), Err(ClientError::Protocol(_))));
+    assert!(matches!(get_key(&mut cicada), Err(ClientError::Closed)));
+}
+
+#[test]
 fn a_reply_without_an_end_is_given_up() {
     let key = after(|stream| {
         let _ = stream.write_all(b"{\"key\":\"");
@@ -132,9 +140,11 @@ fn silence_ends_in_time_and_a_late_reply_is_for_nobody() {
 fn a_reply_that_drips_ends_in_time_too() {
     let mock = MockDaemon::start(|mut stream| {
         let request = read_request(&mut stream);
-        // Always sooner than the limit, until the client hangs up.
-        let mut drip = std::iter::once(b'{').chain(std::iter::repeat(b' '));
-        while stream.write_all(&[drip.next().unwrap()]).is_ok() {
+        // Each byte comes sooner than the limit, and all of them take longer.
+        for byte in std::iter::once(b'{').chain(std::iter::repeat_n(b' ', 100)) {
+            if stream.write_all(&[byte]).is_err() {
+                break;
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
         vec![request]

@@ -94,11 +94,12 @@ fn a_shared_secret_comes_with_its_ciphertext() {
 
 #[test]
 fn identities_and_status_are_read_whole() {
-    let reply = r#"{"identities":[{"identity":"a","version":2,"created":"2026-11-01T00:00:00Z","readable":[1,2],"revoked":null,"operations":["get_key"]},{"identity":"b","version":1,"created":"2026-11-02T00:00:00Z","readable":[],"revoked":"2026-11-03T00:00:00Z","operations":[]}]}"#;
+    let reply = r#"{"identities":[{"identity":"a","version":2,"created":"2026-11-01T00:00:00Z","readable":[1,2],"revoked":null,"operations":["get_key"]},{"identity":"b","version":null,"created":"2026-11-02T00:00:00Z","readable":[],"revoked":"2026-11-03T00:00:00Z","operations":[]}]}"#;
     let (sent, identities) = ask(reply, Client::identities);
     assert_eq!(sent, r#"{"op":"identities"}"#);
     let identities = identities.unwrap();
     assert_eq!((identities[0].readable.as_slice(), &identities[0].revoked), (&[1, 2][..], &None));
+    assert_eq!((identities[0].version, identities[1].version), (Some(2), None));
     assert_eq!(identities[1].revoked.as_deref(), Some("2026-11-03T00:00:00Z"));
 
     let reply = r#"{"state":"locked","version":"0.1.0","identities":2,"types":{"x25519+kyber768":"X25519 (RFC 7748) with ML-KEM-768 (FIPS 203)"},"algorithms":{"dilithium3":"ML-DSA-65 (FIPS 204)"},"isolation":[{"check":"threads","status":"pass","found":"17 of 17 {\"}"}]}"#;

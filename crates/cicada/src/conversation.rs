@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ipc::Credentials;
 use ipc::pool::{Connection, End, Wait};
 use secret_memory::SecretBytes;
-use site_config::Grants;
+use site_config::{CicadaOperation, Grants};
 
 use crate::error::{Code, Refused};
 use crate::framing::{Scanner, is_white_space};
@@ -65,6 +65,16 @@ impl Connection for Conversation {
     fn expired(&self) -> End {
         End::Closed
     }
+
+    /// Whoever has no rule is told so, whatever it has to say.
+    fn first_wait(&self) -> Wait {
+        if self.caller.grants.is_empty() { Wait::Writable } else { Wait::Readable }
+    }
+
+    /// Whoever may pull the brake must not have to wait for those whom it is to stop.
+    fn is_preferred(&self) -> bool {
+        self.caller.grants.on(None).contains(CicadaOperation::Lock)
+    }
 }
 
 impl Conversation {
@@ -84,6 +94,12 @@ impl Conversation {
             closing: false,
             deadline: Instant::now() + IDLE,
         }
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// Goes one step on: sends what is left; or else answers one request, reading first unless a whole
@@ -169,12 +185,13 @@ impl Conversation {
     fn give_up(&mut self, error: &Refused) {
         self.inbox = SecretBytes::new();
         self.closing = true;
-        self.say(Reply::error(error));
+        // The answer to the request before comes first, and is worth more.
+        if self.outbox.is_none() {
+            self.say(Reply::error(error));
+        }
     }
 
     fn say(&mut self, reply: Reply) {
-        // A reply that is still going out comes first; two never wait, because each step begins with
-        // a flush.
         self.outbox = Some(reply);
         self.sent = 0;
     }
@@ -191,6 +208,9 @@ impl Conversation {
             }
         }
         self.outbox = None;
+        if self.inbox.is_empty() {
+            self.deadline = Instant::now() + IDLE;
+        }
         Ok(Wait::Readable)
     }
 }

@@ -9,9 +9,13 @@ use serde::{Deserialize, Serialize};
 use site_config::names::IdentityName;
 
 use crate::sealed::SealError;
+use crate::service::LAST_SECOND;
 
 /// More versions than a week of hourly rotations has.
 pub const MAX_VERSIONS: usize = 200;
+
+/// Nobody rotates so often.
+const MAX_NUMBER: u32 = 1 << 30;
 
 /// An identity.
 #[derive(Clone)]
@@ -127,12 +131,29 @@ impl Identity {
             Ok(Arc::new(Version::of(number, created, readable_until, seeds)))
         });
         let versions: Vec<_> = versions.collect::<Result<_, _>>()?;
-        let (created, last_version, revoked) =
-            (stored.created, stored.last_version, stored.revoked);
-        if versions.is_empty() != revoked.is_some() {
-            return Err(SealError::Malformed);
-        }
-        Ok(Self { name, created, versions, last_version, revoked })
+        let Stored { created, last_version, revoked, .. } = stored;
+        let identity = Self { name, created, versions, last_version, revoked };
+        if identity.is_sound() { Ok(identity) } else { Err(SealError::Malformed) }
+    }
+
+    /// Whether cicada could have made it: a backup may come sealed with its writer's own key.
+    fn is_sound(&self) -> bool {
+        let times = self.versions.iter().flat_map(|v| [Some(v.created), v.readable_until]);
+        let times = times.chain([Some(self.created), self.revoked]);
+        let numbers: Vec<u32> = self.versions.iter().map(|version| version.number).collect();
+        let (last, earlier) = match self.versions.split_last() {
+            Some((last, earlier)) => (Some(last), earlier),
+            None => (None, &[][..]),
+        };
+        self.versions.is_empty() == self.revoked.is_some()
+            && times.flatten().all(|time| time <= LAST_SECOND)
+            && numbers.is_sorted_by(|one, next| one < next)
+            && numbers.first() != Some(&0)
+            && numbers.last().is_none_or(|number| *number == self.last_version)
+            && self.last_version <= MAX_NUMBER
+            && numbers.len() <= MAX_VERSIONS
+            && last.is_none_or(|version| version.readable_until.is_none())
+            && earlier.iter().all(|version| version.readable_until.is_some())
     }
 }
 

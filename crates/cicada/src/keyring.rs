@@ -1,6 +1,6 @@
 //! What is unlocked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use secret_memory::Secret;
@@ -26,6 +26,8 @@ pub struct Unlocked {
     pub unlock_key: Arc<Secret<32>>,
     /// The identities by name.
     pub identities: BTreeMap<IdentityName, Arc<Identity>>,
+    /// Those whose files can't be read.
+    pub damaged: BTreeSet<IdentityName>,
 }
 
 impl Keyring {
@@ -70,9 +72,17 @@ impl Keyring {
     /// # Errors
     /// [`Code::UnknownIdentity`], and those of [`Keyring::unlocked`].
     pub fn identity(&self, name: &IdentityName) -> Result<Arc<Identity>, Refused> {
-        self.unlocked()?.identities.get(name).cloned().ok_or_else(|| {
-            let text =
-                format!("there is no identity {name}; `sesame cicada identity list` shows all");
+        let unlocked = self.unlocked()?;
+        unlocked.identities.get(name).cloned().ok_or_else(|| {
+            let text = match unlocked.damaged.contains(name) {
+                true => format!(
+                    "the file of the identity {name} is damaged, and was left as it is; `sesame cicada \
+                     identity restore` puts a backup in its place"
+                ),
+                false => {
+                    format!("there is no identity {name}; `sesame cicada identity list` shows all")
+                }
+            };
             Refused::new(Code::UnknownIdentity, text)
         })
     }

@@ -9,7 +9,7 @@
 
 #![forbid(unsafe_code)]
 
-//mod commands;
+mod commands;
 mod conversation;
 mod credential;
 mod error;
@@ -29,8 +29,8 @@ mod store;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use daemon_runtime::{Description, Options};
-use site_config::Daemon;
+use daemon_runtime::{Description, Options, log};
+use site_config::{CicadaConfig, Daemon};
 
 use crate::service::Cicada;
 
@@ -40,6 +40,9 @@ const WORKERS: usize = 16;
 
 /// Bytes of expanded keys: what some thirty identities in use take.
 const WORKING_MEMORY: usize = 3 << 20;
+
+/// `sysexits.h`: only a change of configuration mends it (systemd doesn't restart on it).
+const EX_CONFIG: u8 = 78;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -55,21 +58,37 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    VerifyIsolation(commands::verify_isolation::VerifyIsolation),
+    SeccompProfile(commands::seccomp_profile::SeccompProfile),
+}
 
 /// The whole process, from its arguments to its end.
 #[must_use]
 pub fn run() -> ExitCode {
     let Arguments { options, command } = Arguments::parse();
     match command {
-        Some(_) => ExitCode::SUCCESS,
+        Some(Command::VerifyIsolation(command)) => command.run(),
+        Some(Command::SeccompProfile(command)) => command.run(),
         None => {
             let description = Description {
                 daemon: Daemon::Cicada,
                 workers: WORKERS,
                 working_memory: WORKING_MEMORY,
             };
-            daemon_runtime::run(&description, &options, Cicada::open)
+            // Who owns the file must be asked before a user namespace hides it.
+            let config = options.layout().map_err(|error| error.to_string()).and_then(|layout| {
+                CicadaConfig::load(layout.cicada_config()).map_err(|error| error.to_string())
+            });
+            match config {
+                Ok(config) => daemon_runtime::run(&description, &options, |startup| {
+                    Cicada::open(startup, config)
+                }),
+                Err(error) => {
+                    log::error(error);
+                    ExitCode::from(EX_CONFIG)
+                }
+            }
         }
     }
 }

@@ -5,25 +5,42 @@ use std::sync::atomic::Ordering;
 
 use audit_log::{Operation, Outcome};
 use daemon_runtime::{Lifecycle, log};
+use ipc::Fault;
 use ipc::audit::Record;
 use ipc::trail::Trail;
-use ipc::{Fault, FaultKind};
+use secret_memory::Secret;
 use site_config::Daemon;
 
+use crate::error::Code;
 use crate::handlers::unlock;
 use crate::identity::Identity;
 use crate::isolation::{self, IsolationCheck};
 use crate::record::carry_out;
-use crate::service::{Cicada, Worker, now};
+use crate::service::{Cicada, Noted, Worker, now};
 
 /// What could not be destroyed is tried again after so long.
 const RETRY_SECONDS: u64 = 60;
 
 impl Lifecycle<Worker> for Cicada {
+    /// Nothing is served from a process that is not as it should be; but for what the configuration leaves
+    /// out by name.
+    fn confirm_isolation(&self) -> Result<(), String> {
+        let checks = isolation::inside(&self.place, self.posture.seccomp_filters());
+        let failed = |check: &&IsolationCheck| {
+            check.status == isolation::Status::Fail
+                && !self.left_out.contains(&check.check.as_str())
+        };
+        let missing: Vec<_> = checks
+            .iter()
+            .filter(failed)
+            .map(|check| format!("{}: {}", check.check, check.found))
+            .collect();
+        if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) }
+    }
+
     /// daemon-audit must be there: a daemon whose start nobody noted does not serve. Before the first
     /// `sesame init` it serves nothing but its status, because nothing can be recorded.
     fn start(&self, worker: &mut Worker) -> Result<(), Fault> {
-        self.check_isolation()?;
         let trail = &mut worker.trail;
         if trail.status()?.is_none() {
             return Ok(());
@@ -33,22 +50,29 @@ impl Lifecycle<Worker> for Cicada {
         Ok(())
     }
 
+    /// Ends with the first entry that can't be written: to wait for several would be too long for the
+    /// watchdog.
     fn tick(&self, worker: &mut Worker) -> Result<(), String> {
         let trail = &mut worker.trail;
-        self.expire(trail);
-        if let Some((record, unrecorded)) = self.refusals.overdue() {
-            self.write_refused(trail, record, unrecorded);
+        for (record, unrecorded) in self.refusals.overdue() {
+            if self.write_refused(trail, record, unrecorded) == Noted(false) {
+                return Ok(());
+            }
         }
-        if self.has_credential() && matches!(trail.status(), Ok(Some(_))) {
+        if self.has_credential() {
+            if !matches!(trail.status(), Ok(Some(_))) || self.record_start(trail).is_err() {
+                return Ok(());
+            }
             self.use_credential(trail);
         }
+        self.expire(trail);
         Ok(())
     }
 
     fn stop(&self, worker: &mut Worker) {
         let trail = &mut worker.trail;
         self.forget_keys();
-        if let Some((record, unrecorded)) = self.refusals.drain() {
+        for (record, unrecorded) in self.refusals.drain() {
             self.write_refused(trail, record, unrecorded);
         }
         if self.start_is_recorded.load(Ordering::Acquire) {
@@ -60,40 +84,23 @@ impl Lifecycle<Worker> for Cicada {
 }
 
 impl Cicada {
-    /// Nothing is served from a process that is not as it should be; unless that was configured.
-    fn check_isolation(&self) -> Result<(), Fault> {
-        let checks = isolation::inside(&self.place, self.posture.seccomp_filters());
-        let failed = |check: &&IsolationCheck| check.status == isolation::Status::Fail;
-        let missing: Vec<_> = checks
-            .iter()
-            .filter(failed)
-            .map(|check| format!("{}: {}", check.check, check.found))
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let missing = missing.join("; ");
-        if self.sandbox_is_off {
-            log::warning(format_args!("not isolated, as config.toml has it: {missing}"));
-            return Ok(());
-        }
-        let text = format!("cicada is not isolated ({missing}); nothing was served or changed");
-        Err(Fault::new(FaultKind::Internal, text))
-    }
-
     fn has_credential(&self) -> bool {
         self.credential.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Once: a key that is wrong now is wrong in a second, too.
+    /// Until it is used: a key that is wrong now is wrong in a second, too; a trail that can't be written
+    /// now may be written then.
     fn use_credential(&self, trail: &mut Trail) {
-        let key = self.credential.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(key) = key else { return };
-        match unlock::with_credential(self, trail, key) {
+        let mut credential = self.credential.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(key) = credential.take() else { return };
+        match unlock::with_credential(self, trail, Secret::copy_of(key.expose())) {
             Ok(()) => log::info("unlocked with the credential cicada.unlock-key"),
-            Err(refused) => log::error(format_args!(
-                "cannot unlock with the credential cicada.unlock-key: {refused}"
-            )),
+            Err(refused) => {
+                log::error(format_args!(
+                    "cannot unlock with the credential cicada.unlock-key: {refused}"
+                ));
+                *credential = Some(key).filter(|_| refused.code == Code::AuditUnavailable);
+            }
         }
     }
 
@@ -108,11 +115,13 @@ impl Cicada {
             }
             Err(_) => return,
         };
-        if self.expiry_failed.load(Ordering::Relaxed) + RETRY_SECONDS > now {
+        let failed = self.expiry_failed.load(Ordering::Relaxed);
+        if now.saturating_sub(failed) < RETRY_SECONDS {
             return;
         }
         for name in names {
-            let _changing = self.changing();
+            // Whoever changes something may be waiting for the trail; the next second will do.
+            let Some(_changing) = self.try_changing() else { return };
             // Looked at again: it may have been changed, revoked or locked meanwhile.
             let Ok((identity, unlock_key)) = self.present(&name) else { continue };
             let (gone, versions): (Vec<_>, Vec<_>) =
@@ -121,12 +130,13 @@ impl Cicada {
             let mut record = Record::new(Operation::IdentityExpire, Outcome::Authorised);
             record.subject = Some(name.to_string());
             record.detail.insert("versions".to_owned(), numbers.join(" "));
-            let expired = carry_out(trail, record, || {
+            let expired = carry_out(trail, record, |_| {
                 self.put(Identity { versions, ..(*identity).clone() }, &unlock_key)
             });
             if let Err(refused) = expired {
                 self.expiry_failed.store(now, Ordering::Relaxed);
                 log::warning(format_args!("the earlier keys of {name} are still there: {refused}"));
+                return;
             }
         }
     }

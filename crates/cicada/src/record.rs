@@ -1,5 +1,6 @@
 //! What handlers tell the trail.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use audit_log::{Operation, Outcome};
@@ -11,6 +12,7 @@ use site_config::names::IdentityName;
 use crate::conversation::Caller;
 use crate::error::Refused;
 use crate::identity::Version;
+use crate::reply::Reply;
 use crate::service::Cicada;
 
 /// A record of what `caller` is allowed to do with an identity.
@@ -48,11 +50,31 @@ pub fn version_to_use(
     }
 }
 
+/// The answer to a use whose entry is durable; unless its keys were locked away, revoked or destroyed
+/// while that went to the disk. A lock waits for the answers that are being made.
+///
+/// # Errors
+/// As for [`crate::keyring::Keyring::version`], and those of `reply`; recorded.
+pub fn answer_if_still_there(
+    service: &Cicada,
+    trail: &mut Trail,
+    record: Record,
+    identity: &IdentityName,
+    version: &Version,
+    reply: impl FnOnce() -> Result<Reply, Refused>,
+) -> Result<Reply, Refused> {
+    let keyring = service.keyring();
+    let reply = keyring.version(identity, Some(version.number)).and_then(|_| reply());
+    drop(keyring);
+    reply.inspect_err(|refused| note_failed(trail, record, refused))
+}
+
 /// Records that what a program may do can't be done.
 pub fn note_refused(service: &Cicada, trail: &mut Trail, mut record: Record, refused: &Refused) {
     record.outcome = Outcome::Refused;
     record.detail.insert("reason".to_owned(), refused.code.as_str().to_owned());
-    service.record_refused(trail, record);
+    let kind = record.operation.as_str();
+    service.record_refused(trail, kind, record);
 }
 
 /// Records that a use which was recorded already went wrong.
@@ -64,17 +86,18 @@ pub fn note_failed(trail: &mut Trail, mut record: Record, refused: &Refused) {
     }
 }
 
-/// Records that a change is authorised, makes it, and records how it ended.
+/// Records that a change is authorised, makes it, and records how it ended; with whatever `change` adds
+/// to the detail.
 ///
 /// # Errors
 /// Those of `change`; and when it can't be recorded, and was not made.
 pub fn carry_out<T>(
     trail: &mut Trail,
     mut record: Record,
-    change: impl FnOnce() -> Result<T, Refused>,
+    change: impl FnOnce(&mut BTreeMap<String, String>) -> Result<T, Refused>,
 ) -> Result<T, Refused> {
     trail.record(record.clone())?;
-    match change() {
+    match change(&mut record.detail) {
         Err(refused) => {
             note_failed(trail, record, &refused);
             Err(refused)

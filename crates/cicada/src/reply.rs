@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64;
 use identity_keys::PublicKeys;
-use secret_memory::{OutOfSecretMemory, Secret, SecretBytes};
+use secret_memory::{OutOfSecretMemory, Secret, SecretBytes, with_clean_stack};
 use serde::Serialize;
 use site_config::names::IdentityName;
 
@@ -157,7 +157,8 @@ fn with_secret(
         if index == position {
             let start = bytes.len();
             bytes.resize(start + length)?;
-            BASE64.encode_mut(secret.expose(), &mut bytes.expose_mut()[start..]);
+            let place = &mut bytes.expose_mut()[start..];
+            with_clean_stack(|| BASE64.encode_mut(secret.expose(), place));
         }
         bytes.extend_from_slice(part)?;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use identity_keys::{Ciphertext, EncapsulationKey};
-use secret_memory::{Secret, SecretBytes};
+use secret_memory::{Secret, SecretBytes, with_clean_stack};
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 use site_config::CicadaOperation as Operation;
@@ -41,6 +41,10 @@ impl Request {
     /// # Errors
     /// [`Code::BadRequest`] and [`Code::Unsupported`]; the message never has a value of the request.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refused> {
+        // serde reads a list as a struct too.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(bad("a request is one JSON object"));
+        }
         let mut fields: Fields<'_> =
             serde_json::from_slice(bytes).map_err(|error| explain(&error))?;
         let request = fields.take_request()?;
@@ -199,9 +203,13 @@ impl Fields<'_> {
     fn take_unlock_key(&mut self) -> Result<Secret<32>, Refused> {
         let text = self.unlock_key.take().ok_or_else(|| bad("unlock_key is missing"))?;
         let wrong = || bad("unlock_key is not the base64 of 32 bytes");
+        if is_padded_inside(&text.0) {
+            return Err(wrong());
+        }
         let length = BASE64.decode_len(text.0.len()).map_err(|_| wrong())?;
         let mut decoded = SecretBytes::zeroed(length).map_err(|_| Refused::out_of_memory())?;
-        let written = BASE64.decode_mut(text.0.as_bytes(), decoded.expose_mut());
+        let written =
+            with_clean_stack(|| BASE64.decode_mut(text.0.as_bytes(), decoded.expose_mut()));
         decoded.truncate(written.map_err(|_| wrong())?);
         let key: &[u8; 32] = decoded.expose().try_into().map_err(|_| wrong())?;
         Ok(Secret::copy_of(key))
@@ -255,9 +263,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 }
 
 fn decode(what: &str, text: &Text<'_>) -> Result<Vec<u8>, Refused> {
-    BASE64
-        .decode(text.0.as_bytes())
-        .map_err(|_| bad(format!("{what} is not base64 (RFC 4648, padded)")))
+    let wrong = || bad(format!("{what} is not base64 (RFC 4648, padded)"));
+    if is_padded_inside(&text.0) {
+        return Err(wrong());
+    }
+    BASE64.decode(text.0.as_bytes()).map_err(|_| wrong())
+}
+
+/// data-encoding takes several padded texts in a row for one (RFC 4648 §3.3 does not).
+fn is_padded_inside(text: &str) -> bool {
+    text.trim_end_matches('=').contains('=')
 }
 
 fn fixed<const N: usize>(what: &str, text: &Text<'_>) -> Result<Box<[u8; N]>, Refused> {

@@ -1,6 +1,6 @@
 //! The state behind the requests.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use audit_log::{Operation as Recorded, Outcome};
 use daemon_runtime::{Posture, RefusalLog, StartError, Startup, log};
 use ipc::audit::Record;
-use ipc::pool::{Bounds, End, Protocol, Wait};
+use ipc::pool::{Bounds, Connection, End, Protocol, Wait};
 use ipc::trail::{AuditDaemon, Trail};
 use ipc::{Credentials, Fault, Refusal, RefusalReason};
 use key_hierarchy::Derivation;
@@ -28,10 +28,11 @@ use crate::isolation::Place;
 use crate::keyring::{Keyring, Unlocked};
 use crate::reply::Reply;
 use crate::request::Request;
-use crate::store::Store;
+use crate::store::{Contents, Store};
 
-/// Enough for a thousand programs that come at once, and one uid has at most half.
-const BOUNDS: Bounds = Bounds { connections: 512, connections_per_uid: 256 };
+/// One uid has less than half of the connections.
+/// Some are kept for those who may lock.
+const BOUNDS: Bounds = Bounds { connections: 512, connections_per_uid: 240, preferred: 32 };
 
 /// Everything that the threads share.
 pub struct Cicada {
@@ -43,14 +44,13 @@ pub struct Cicada {
     pub posture: Arc<Posture>,
     /// How the daemon is run.
     pub place: Place,
-    /// Whether the configuration leaves out a part of the sandbox, by name.
-    pub(crate) sandbox_is_off: bool,
+    /// The checks that fail because the configuration leaves out a part of the sandbox, by name.
+    pub(crate) left_out: Vec<&'static str>,
     keyring: RwLock<Keyring>,
     /// Excludes two changes of the store at once. A lock never waits for it.
     changing: Mutex<()>,
     audit: Arc<AuditDaemon>,
     shares: Arc<Shares>,
-    socket_group: Option<u32>,
     pub(crate) refusals: RefusalLog<Record>,
     pub(crate) startup_detail: Vec<(String, String)>,
     pub(crate) start_is_recorded: AtomicBool,
@@ -70,14 +70,12 @@ pub struct Worker {
 }
 
 impl Cicada {
-    /// Reads cicada.toml, opens the store and takes the credential; outside the sandbox still.
+    /// Opens the store and takes the credential; outside the sandbox still.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn open(startup: &Startup) -> Result<Self, StartError> {
+    pub fn open(startup: &Startup, config: CicadaConfig) -> Result<Self, StartError> {
         let layout = &startup.site.layout;
-        let config = CicadaConfig::load(layout.cicada_config())
-            .map_err(|error| StartError::Settings(error.to_string()))?;
         let derivation = match startup.site.settings.crypto.hkdf {
             Hkdf::Blake3 => Derivation::Blake3,
             Hkdf::HkdfSha256 => Derivation::HkdfSha256,
@@ -85,11 +83,14 @@ impl Cicada {
         let store = Store::open(&startup.state, derivation)
             .map_err(|error| StartError::Service(error.to_string()))?;
         let keyring = if store.exists() { Keyring::Locked } else { Keyring::Uninitialised };
-        let socket_group = config.group;
-        if layout.kind() == LayoutKind::System {
-            hand_over(&layout.cicada_socket(), socket_group)?;
-        }
         let sandbox = &startup.site.settings.sandbox;
+        let mut left_out = Vec::new();
+        if sandbox.landlock == Requirement::Off {
+            left_out.push("landlock");
+        }
+        if sandbox.seccomp == Requirement::Off {
+            left_out.extend(["seccomp", "families"]);
+        }
         let mut startup_detail = startup.site_detail();
         let digest: String = config.digest.iter().map(|byte| format!("{byte:02x}")).collect();
         startup_detail.push(("rules".to_owned(), digest));
@@ -104,7 +105,7 @@ impl Cicada {
                 socket: layout.cicada_socket(),
                 group: String::new(),
             },
-            sandbox_is_off: [sandbox.landlock, sandbox.seccomp].contains(&Requirement::Off),
+            left_out,
             keyring: RwLock::new(keyring),
             changing: Mutex::default(),
             shares: Arc::default(),
@@ -115,7 +116,6 @@ impl Cicada {
             credential: Mutex::new(credential::take()?),
             config,
             store,
-            socket_group,
             startup_detail,
         })
     }
@@ -133,6 +133,11 @@ impl Cicada {
     /// Excludes everything else that changes the store.
     pub fn changing(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Cicada::changing`], when nobody else is changing it.
+    pub fn try_changing(&self) -> Option<MutexGuard<'_, ()>> {
+        self.changing.try_lock().ok()
     }
 
     /// How many locks there have been.
@@ -153,7 +158,7 @@ impl Cicada {
     pub fn keep(
         &self,
         unlock_key: Secret<32>,
-        identities: BTreeMap<IdentityName, Arc<Identity>>,
+        contents: Contents,
         locks_before: u64,
     ) -> Result<(), Refused> {
         let mut keyring = self.keyring_mut();
@@ -161,7 +166,12 @@ impl Cicada {
             *keyring = Keyring::Locked;
             return Err(Refused::new(Code::Locked, "it was locked meanwhile; no key was kept"));
         }
-        *keyring = Keyring::Unlocked(Unlocked { unlock_key: Arc::new(unlock_key), identities });
+        let by_name = |identity: Identity| (identity.name.clone(), Arc::new(identity));
+        *keyring = Keyring::Unlocked(Unlocked {
+            unlock_key: Arc::new(unlock_key),
+            identities: contents.identities.into_iter().map(by_name).collect(),
+            damaged: contents.damaged.into_iter().map(|(name, _)| name).collect(),
+        });
         Ok(())
     }
 
@@ -188,22 +198,38 @@ impl Cicada {
             }
             Some(_) => format!("there is an identity {name} already; it was not touched"),
             None if self.store.has(name) => {
-                format!(
-                    "there is a file of an identity {name} that can't be read; it was not touched"
-                )
+                format!("the file of the identity {name} is damaged; it was not touched")
             }
             None => return Ok(Arc::clone(&unlocked.unlock_key)),
         };
         Err(Refused::new(Code::Exists, text))
     }
 
-    /// Writes an identity, and uses it from now on. What was locked meanwhile stays locked.
+    /// As [`Cicada::key_for_new`], for an identity out of a backup, which may take a damaged one's place.
+    pub fn key_for_restored(&self, name: &IdentityName) -> Result<Arc<Secret<32>>, Refused> {
+        {
+            let keyring = self.keyring();
+            let unlocked = keyring.unlocked()?;
+            if unlocked.damaged.contains(name) {
+                return Ok(Arc::clone(&unlocked.unlock_key));
+            }
+        }
+        self.key_for_new(name)
+    }
+
+    /// Writes an identity, and uses it from now on. What was locked meanwhile stays locked. When the
+    /// last step of writing fails, what is used is what the disk has now.
     pub fn put(&self, identity: Identity, unlock_key: &Secret<32>) -> Result<(), Refused> {
-        self.store.write(&identity, unlock_key)?;
-        if let Some(unlocked) = self.keyring_mut().unlocked_mut() {
+        let written = self.store.write(&identity, unlock_key);
+        let identity = match &written {
+            Ok(()) => Some(identity),
+            Err(_) => self.store.read_identity(&identity.name, unlock_key).ok(),
+        };
+        if let (Some(identity), Some(unlocked)) = (identity, self.keyring_mut().unlocked_mut()) {
+            unlocked.damaged.remove(&identity.name);
             unlocked.identities.insert(identity.name.clone(), Arc::new(identity));
         }
-        Ok(())
+        Ok(written?)
     }
 
     /// Records this daemon's start, once there is a trail to record it in.
@@ -220,27 +246,57 @@ impl Cicada {
         Ok(())
     }
 
-    /// Records what was not allowed, or was and could not be; a flood of them becomes a count.
-    pub(crate) fn record_refused(&self, trail: &mut Trail, record: Record) {
-        if let Some(unrecorded) = self.refusals.admit(&record) {
-            self.write_refused(trail, record, unrecorded);
+    /// The one answer to a program that no rule is about.
+    fn send_away(&self, trail: &mut Trail, conversation: &Conversation) -> End {
+        let credentials = conversation.caller().credentials;
+        let reason = RefusalReason::NoRule.as_str();
+        let noted = self.record_refused(trail, reason, refusal(credentials, reason));
+        let uid = credentials.uid;
+        let text =
+            format!("neither uid {uid} nor a group of it has a rule in cicada.toml; {noted}");
+        say(conversation.stream(), &Refused::new(Code::Denied, text));
+        End::Closed
+    }
+
+    /// Records what was not allowed, or was and could not be; a flood of one kind becomes a count.
+    pub(crate) fn record_refused(
+        &self,
+        trail: &mut Trail,
+        kind: &'static str,
+        record: Record,
+    ) -> Noted {
+        let uid = record.actor.as_ref().map_or(u32::MAX, |actor| actor.uid);
+        match self.refusals.admit(uid, kind, &record) {
+            Some(unrecorded) => self.write_refused(trail, record, unrecorded),
+            None => Noted(true),
         }
     }
 
-    pub(crate) fn write_refused(&self, trail: &mut Trail, mut record: Record, unrecorded: u64) {
+    /// Records a refusal, and that so many before it were not.
+    pub(crate) fn write_refused(
+        &self,
+        trail: &mut Trail,
+        mut record: Record,
+        unrecorded: u64,
+    ) -> Noted {
         if unrecorded > 0 {
             record.detail.insert("unrecorded".to_owned(), unrecorded.to_string());
         }
-        if let Err(error) = trail.record(record) {
+        let recorded = trail.record(record);
+        if let Err(error) = &recorded {
             log::warning(format_args!("a refusal could not be recorded: {error}"));
         }
+        Noted(recorded.is_ok())
     }
 
     /// One request, one reply.
     fn answer(&self, trail: &mut Trail, caller: &Caller, request: &[u8]) -> Reply {
         let answered = Request::parse(request).and_then(|request| {
             self.permit(trail, caller, request.operation(), request.identity())?;
-            self.record_start(trail)?;
+            // How the daemon is can be told before the first `sesame init`, too.
+            if !matches!(request, Request::Status) {
+                self.record_start(trail)?;
+            }
             handlers::handle(self, trail, caller, request)
         });
         answered.unwrap_or_else(|refused| Reply::error(&refused))
@@ -262,10 +318,10 @@ impl Cicada {
         if let Some(identity) = identity {
             record.detail.insert("identity".to_owned(), identity.to_string());
         }
-        self.record_refused(trail, record);
+        let noted = self.record_refused(trail, operation.as_str(), record);
         let about = identity.map(|identity| format!(" on {identity}")).unwrap_or_default();
         let text = format!(
-            "no rule in cicada.toml gives uid {} {operation}{about}; the attempt was recorded",
+            "no rule in cicada.toml gives uid {} {operation}{about}; {noted}",
             caller.credentials.uid
         );
         Err(Refused::new(Code::Denied, text))
@@ -280,45 +336,52 @@ impl Protocol for Cicada {
         BOUNDS
     }
 
-    fn socket_group(&self) -> Option<u32> {
-        self.socket_group
-    }
-
     fn worker(&self) -> Worker {
         let chunk = SecretBytes::zeroed(CHUNK_BYTES).expect("an arena with room for every thread");
         Worker { trail: Trail::new(Arc::clone(&self.audit)), chunk }
     }
 
-    fn open(&self, stream: UnixStream, credentials: Credentials) -> Result<Conversation, Refusal> {
-        let groups = hardening::peer::groups(&stream).unwrap_or_default();
-        let grants = self.config.grants(credentials.uid, &groups);
-        if grants.is_empty() {
-            let text = format!(
-                "neither uid {} nor one of its groups has a rule in cicada.toml; the attempt was \
-                 recorded",
-                credentials.uid
-            );
-            say(&stream, &Refused::new(Code::Denied, text));
-            return Err(Refusal { credentials, key: None, reason: RefusalReason::NoRule });
-        }
-        Ok(Conversation::new(stream, Caller { credentials, grants }, &self.shares))
+    fn preferred_workers(&self) -> usize {
+        1
     }
 
-    fn turn_away(&self, stream: UnixStream, credentials: Credentials) -> Refusal {
+    /// A program that no rule is about gets a place as well: it is told so once that is recorded.
+    fn open(&self, stream: UnixStream, credentials: Credentials) -> Conversation {
+        let groups = hardening::peer::groups(&stream).unwrap_or_default();
+        let grants = self.config.grants(credentials.uid, &groups);
+        Conversation::new(stream, Caller { credentials, grants }, &self.shares)
+    }
+
+    fn turn_away(&self, conversation: &Conversation) {
         let text = "too many connections at once; close some, or try again";
-        say(&stream, &Refused::new(Code::Busy, text));
-        Refusal { credentials, key: None, reason: RefusalReason::TooMany }
+        say(conversation.stream(), &Refused::new(Code::Busy, text));
     }
 
     fn advance(&self, worker: &mut Worker, conversation: &mut Conversation) -> Result<Wait, End> {
         let Worker { trail, chunk } = worker;
+        if conversation.caller().grants.is_empty() {
+            return Err(self.send_away(trail, conversation));
+        }
         conversation
             .advance(chunk.expose_mut(), |caller, request| self.answer(trail, caller, request))
     }
 
     fn refused(&self, worker: &mut Worker, refused: &Refusal) {
         let record = refusal(refused.credentials, refused.reason.as_str());
-        self.record_refused(&mut worker.trail, record);
+        self.record_refused(&mut worker.trail, refused.reason.as_str(), record);
+    }
+}
+
+/// Whether a refusal stands in the trail, on its own or counted with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted(pub bool);
+
+impl fmt::Display for Noted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            true => "the attempt was recorded",
+            false => "the attempt could not be recorded",
+        })
     }
 }
 
@@ -328,10 +391,14 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
+/// The last second of the year 9999, which RFC 3339 can write.
+pub const LAST_SECOND: u64 = 253_402_300_799;
+
 /// A time as replies have it (RFC 3339).
 #[must_use]
 pub fn time(seconds: u64) -> String {
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+    let time = UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND));
+    humantime::format_rfc3339_seconds(time).to_string()
 }
 
 fn refusal(credentials: Credentials, reason: &str) -> Record {
@@ -346,11 +413,4 @@ fn refusal(credentials: Credentials, reason: &str) -> Record {
 /// The one thing that is said to a program which is not let in; if it doesn't fit, then nothing.
 fn say(mut stream: &UnixStream, refused: &Refused) {
     let _ = stream.write(Reply::error(refused).bytes());
-}
-
-/// The directory of the socket goes to the group of those who may connect.
-fn hand_over(socket: &std::path::Path, group: Option<u32>) -> Result<(), StartError> {
-    let Some(directory) = socket.parent() else { return Ok(()) };
-    std::os::unix::fs::chown(directory, None, group)
-        .map_err(|source| StartError::Listen { path: directory.to_owned(), source })
 }

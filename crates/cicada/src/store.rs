@@ -12,6 +12,7 @@ use site_config::names::IdentityName;
 
 use crate::identity::Identity;
 use crate::sealed::{SealError, Sealed};
+use crate::service::now;
 
 /// Sealed under every unlock key's own store; whatever opens it is the right key.
 const CHECK: &[u8] = b"this is the right key";
@@ -59,11 +60,12 @@ pub enum StoreError {
 }
 
 /// What an unlocked store holds.
+#[derive(Default)]
 pub struct Contents {
     /// Every identity that could be read.
     pub identities: Vec<Identity>,
-    /// Why the others could not.
-    pub damaged: Vec<StoreError>,
+    /// The others, and why they could not.
+    pub damaged: Vec<(IdentityName, StoreError)>,
 }
 
 impl Store {
@@ -114,11 +116,11 @@ impl Store {
             Ok(_) | Err(SealError::DoesNotOpen) => return Err(StoreError::WrongKey),
             Err(source) => return Err(StoreError::Damaged { path, source }),
         }
-        let mut contents = Contents { identities: Vec::new(), damaged: Vec::new() };
+        let mut contents = Contents::default();
         for name in self.names()? {
-            match self.read_identity(name, unlock_key) {
+            match self.read_identity(&name, unlock_key) {
                 Ok(identity) => contents.identities.push(identity),
-                Err(error) => contents.damaged.push(error),
+                Err(error) => contents.damaged.push((name, error)),
             }
         }
         Ok(contents)
@@ -149,6 +151,20 @@ impl Store {
         read_file(&path).map_err(|source| StoreError::Io { path, source })
     }
 
+    /// Keeps a damaged identity's file under another name; whether there was one.
+    ///
+    /// # Errors
+    /// When it can't be renamed.
+    pub fn put_aside(&self, name: &IdentityName) -> Result<bool, StoreError> {
+        let path = self.identity_path(name);
+        let aside = self.path(name.as_str(), &format!("{ENDING}.damaged-{}", now()));
+        match fs::rename(&path, aside) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(StoreError::Io { path, source }),
+        }
+    }
+
     /// Whether there is a file of that name, readable or not.
     #[must_use]
     pub fn has(&self, name: &IdentityName) -> bool {
@@ -167,15 +183,19 @@ impl Store {
         Ok(names)
     }
 
-    fn read_identity(
+    /// Reads one identity.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn read_identity(
         &self,
-        name: IdentityName,
+        name: &IdentityName,
         unlock_key: &Secret<32>,
     ) -> Result<Identity, StoreError> {
-        let path = self.identity_path(&name);
+        let path = self.identity_path(name);
         let sealed = self.sealed(&path)?;
         open_identity(&sealed, unlock_key)
-            .and_then(|identity| match identity.name == name {
+            .and_then(|identity| match identity.name == *name {
                 true => Ok(identity),
                 // Under another one's name.
                 false => Err(SealError::DoesNotOpen),

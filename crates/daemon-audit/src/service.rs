@@ -145,7 +145,8 @@ impl Service for AuditService {
     }
 
     fn refused(&self, (): &mut (), refusal: &Refusal) {
-        if let Some(unrecorded) = self.refusals.admit(refusal) {
+        let uid = refusal.credentials.uid;
+        if let Some(unrecorded) = self.refusals.admit(uid, refusal.reason.as_str(), refusal) {
             self.record_refusal(refusal, unrecorded);
         }
     }
@@ -177,7 +178,7 @@ impl Lifecycle<()> for AuditService {
     }
 
     fn tick(&self, (): &mut ()) -> Result<(), String> {
-        if let Some((refusal, unrecorded)) = self.refusals.overdue() {
+        for (refusal, unrecorded) in self.refusals.overdue() {
             self.record_refusal(&refusal, unrecorded);
         }
         if self.sealer.is_due_by_time(&self.commit) {
@@ -195,7 +196,7 @@ impl Lifecycle<()> for AuditService {
     }
 
     fn stop(&self, (): &mut ()) {
-        if let Some((refusal, unrecorded)) = self.refusals.drain() {
+        for (refusal, unrecorded) in self.refusals.drain() {
             self.record_refusal(&refusal, unrecorded);
         }
         let draft = Draft::new(Operation::DaemonStop, Outcome::Done).subject("daemon-audit");

@@ -17,6 +17,14 @@ use crate::startup::{StartError, Startup};
 
 /// What a service does besides answering; `W` is the state of the thread that it does it on.
 pub trait Lifecycle<W> {
+    /// The sandbox is in force: whatever this daemon wants to see of it besides.
+    ///
+    /// # Errors
+    /// What is missing; the daemon does not start.
+    fn confirm_isolation(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The sandbox is confirmed: record the start. Nothing is served before this returns.
     ///
     /// # Errors
@@ -74,6 +82,7 @@ pub(crate) fn run<P: Protocol + Lifecycle<P::Worker>>(
     signals: Signals,
 ) -> Result<(), StartError> {
     let mut worker = service.worker();
+    service.confirm_isolation().map_err(StartError::NotIsolated)?;
     service.start(&mut worker).map_err(StartError::NotRecorded)?;
     server.open_gate();
     notify(NotifyState::Ready);

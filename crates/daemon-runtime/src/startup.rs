@@ -13,7 +13,6 @@ use hardening::posture::{Facts, Switch};
 use hardening::process::{self, LockDownError};
 use hardening::seccomp::{self, SeccompError};
 use hardening::threads::{self, Expected, ThreadsError};
-use ipc::pool::SocketAccess;
 use ipc::{Fault, Identity, Pool, Protocol};
 use nix::fcntl::{Flock, FlockArg};
 use secret_memory::{DEFAULT_ARENA_BYTES, InitError, UNAVAILABLE};
@@ -184,12 +183,12 @@ pub enum StartError {
         /// All threads.
         total: usize,
     },
+    /// The daemon looked around, and saw what it should not.
+    #[error("not isolated: {0}; nothing was served or changed")]
+    NotIsolated(String),
     /// Signals or threads.
     #[error("cannot set up the process: {0}")]
     System(#[from] io::Error),
-    /// The settings of one daemon alone.
-    #[error("{0}")]
-    Settings(String),
     /// The service itself.
     #[error("{0}")]
     Service(String),
@@ -205,9 +204,10 @@ impl StartError {
         match self {
             Self::Layout(_) | Self::Config(_) | Self::Peers(_) | Self::Key { .. } => 78,
             Self::ForeignKey { .. } | Self::NotAPeer { .. } => 78,
-            Self::Settings(_) | Self::Installation(_) | Self::Machine(_) => 78,
+            Self::Installation(_) | Self::Machine(_) => 78,
             Self::Memory(_) | Self::Landlock(_) | Self::Seccomp(_) | Self::Threads(_) => 71,
-            Self::Unconfined { .. } | Self::Isolate(_) | Self::LockDown(_) => 71,
+            Self::Unconfined { .. } | Self::NotIsolated(_) => 71,
+            Self::Isolate(_) | Self::LockDown(_) => 71,
             Self::AlreadyRunning { .. } | Self::NotRecorded(_) => 75,
             _ => 1,
         }
@@ -265,8 +265,7 @@ fn start<P: Protocol + Lifecycle<P::Worker>>(
 
     let socket = startup.site.layout.socket(daemon);
     let mode = socket_mode(&startup.site.layout);
-    let access = SocketAccess { mode, group: service.socket_group() };
-    let mut server = Pool::bind(&socket, access, Arc::clone(&service))
+    let mut server = Pool::bind(&socket, mode, Arc::clone(&service))
         .map_err(|source| StartError::Listen { path: socket, source })?;
 
     let settings = &startup.site.settings;
@@ -286,7 +285,7 @@ fn start<P: Protocol + Lifecycle<P::Worker>>(
         seccomp::apply_to_every_thread(seccomp::SERVICE)?;
     }
     let confirmed = confirmed + usize::from(filesystem::is_denied_here());
-    let total = description.workers + 1;
+    let total = description.workers + service.preferred_workers() + 1;
     if landlock == Switch::On && confirmed < total {
         return Err(StartError::Unconfined { confirmed, total });
     }

@@ -22,6 +22,9 @@
 mod audit_files;
 mod audit_lines;
 mod audit_trail;
+mod cicada_config;
+mod cicada_replies;
+mod cicada_requests;
 mod frames;
 mod messages;
 mod metadata;
@@ -35,6 +38,9 @@ mod ssh_agent;
 
 pub use audit_files::{audit_archive, audit_files};
 pub use audit_lines::audit_lines;
+pub use cicada_config::cicada_config;
+pub use cicada_replies::cicada_replies;
+pub use cicada_requests::{cicada_request, cicada_stream};
 pub use frames::frames;
 pub use messages::{messages, round_trip};
 pub use metadata::{metadata, parameters};

@@ -32,6 +32,7 @@ pub(crate) fn secrets_request<'a>(from: &mut Source<'a>) -> SecretsRequest<'a> {
             profile: profile(from),
             name: from.text(),
             value: from.bytes(),
+            only_new: from.choice(&[true, false]),
         },
         10 => SecretsRequest::SecretGet {
             profile: profile(from),

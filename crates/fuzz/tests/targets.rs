@@ -33,3 +33,7 @@ target!(no_edited_metadata_opens, fuzz::metadata);
 target!(a_factor_s_parameters_are_read_or_refused, fuzz::parameters);
 target!(no_edited_share_is_accepted, fuzz::shares);
 target!(what_an_ssh_agent_answers_is_read_or_refused, fuzz::ssh_agent);
+target!(cicada_toml_gives_what_it_says_and_nothing_else, fuzz::cicada_config);
+target!(a_request_to_cicada_ends_where_its_json_does, fuzz::cicada_stream);
+target!(a_request_to_cicada_is_read_or_refused_without_its_values, fuzz::cicada_request);
+target!(a_reply_of_cicada_is_read_as_it_is_written, fuzz::cicada_replies);

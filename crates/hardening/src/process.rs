@@ -103,6 +103,10 @@ mod capabilities {
         clear_ambient()?;
         // Comes before the others: it takes CAP_SETPCAP, which goes with them.
         empty_bounding_set()?;
+        // The filter of a unit that gives none need not allow the call.
+        if are_empty()? {
+            return Ok(());
+        }
         let header = Header { version: VERSION_3, pid: 0 };
         let none = [Half::default(); 2];
         // SAFETY: capset(2) reads a header and, for version 3, two halves.

@@ -1,6 +1,7 @@
 //! The keys of an identity, expanded from its seeds.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use fips204::ml_dsa_65::PrivateKey;
 use ml_kem::ml_kem_768::DecapsulationKey;
@@ -14,7 +15,7 @@ use crate::stack::with_clean_stack;
 use crate::{ENCAPSULATION_KEY_BYTES, SHARED_SECRET_BYTES, VERIFYING_KEY_BYTES, X25519_BYTES};
 
 /// The public keys of an identity.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PublicKeys {
     /// RFC 7748 §6.1: the public key of a WireGuard interface.
     pub x25519: [u8; X25519_BYTES],
@@ -35,27 +36,26 @@ pub enum KeyError {
 /// The private keys of an identity, ready for use by any number of threads, and the public ones.
 ///
 /// They take six pages of secret memory (24 KiB) in a mapping of their own, 32 bytes of the arena, and
-/// 46 KiB of ordinary memory for what is public.
+/// 3 KiB of ordinary memory for what is public; 46 KiB once something was signed. A thread that expands
+/// or signs needs 200 KiB of stack (700 KiB unoptimised), and has them wiped afterwards.
 pub struct IdentityKeys {
     x25519: Secret<X25519_BYTES>,
     expanded: SecretBox<Expanded>,
     public: PublicKeys,
-    second: SecondOpinion,
+    /// Made when something is to be signed: an older key only decapsulates.
+    second: OnceLock<SecondOpinion>,
 }
 
-struct Expanded {
+pub(crate) struct Expanded {
     ml_kem_768: DecapsulationKey,
     ml_dsa_65: PrivateKey,
 }
 
-impl IdentityKeys {
-    /// Expands the seeds: ML-KEM.KeyGen_internal (FIPS 203 §6.1), ML-DSA.KeyGen_internal (FIPS 204
-    /// §6.1), and the X25519 scalar clamped (RFC 7748 §5).
-    ///
-    /// # Errors
-    /// [`KeyError`]; what there was of the keys is wiped.
-    pub fn expand(seeds: &Seeds) -> Result<Self, KeyError> {
-        let x25519 = Secret::from_fn(|scalar| clamp(scalar, seeds.x25519()));
+impl Expanded {
+    pub(crate) fn grow(
+        seeds: &Seeds,
+        x25519: &Secret<X25519_BYTES>,
+    ) -> Result<(SecretBox<Self>, PublicKeys), InitError> {
         let mut public = PublicKeys {
             x25519: [0; X25519_BYTES],
             ml_kem_768: Box::new([0; ENCAPSULATION_KEY_BYTES]),
@@ -67,12 +67,24 @@ impl IdentityKeys {
                 let (verifying_key, ml_dsa_65) = signature::expand(seeds.ml_dsa_65());
                 *public.ml_dsa_65 = verifying_key;
                 let ml_kem_768 = kem::expand(seeds.ml_kem_768());
-                public.ml_kem_768 = kem::encapsulation_key(&ml_kem_768);
-                Expanded { ml_kem_768, ml_dsa_65 }
+                *public.ml_kem_768 = kem::encapsulation_key(&ml_kem_768);
+                Self { ml_kem_768, ml_dsa_65 }
             })
         })?;
-        let second = SecondOpinion::new(&public.ml_dsa_65);
-        Ok(Self { x25519, expanded, public, second })
+        Ok((expanded, public))
+    }
+}
+
+impl IdentityKeys {
+    /// Expands the seeds: ML-KEM.KeyGen_internal (FIPS 203 §6.1), ML-DSA.KeyGen_internal (FIPS 204
+    /// §6.1), and the X25519 scalar clamped (RFC 7748 §5).
+    ///
+    /// # Errors
+    /// [`KeyError`]; what there was of the keys is wiped.
+    pub fn expand(seeds: &Seeds) -> Result<Self, KeyError> {
+        let x25519 = Secret::from_fn(|scalar| clamp(scalar, seeds.x25519()));
+        let (expanded, public) = Expanded::grow(seeds, &x25519)?;
+        Ok(Self { x25519, expanded, public, second: OnceLock::new() })
     }
 
     /// The public keys.
@@ -92,7 +104,8 @@ impl IdentityKeys {
     /// # Errors
     /// [`SignError`]; no part of a signature leaves then.
     pub fn sign(&self, message: &[u8]) -> Result<Box<Signature>, SignError> {
-        signature::sign(&self.expanded.expose().ml_dsa_65, &self.second, message)
+        let second = self.second.get_or_init(|| SecondOpinion::new(&self.public.ml_dsa_65));
+        signature::sign(&self.expanded.expose().ml_dsa_65, second, message)
     }
 
     /// What the sender of `ciphertext` has as shared secret too (FIPS 203 §7.3). When it was made for
@@ -100,6 +113,13 @@ impl IdentityKeys {
     #[must_use]
     pub fn decapsulate(&self, ciphertext: &Ciphertext) -> Secret<SHARED_SECRET_BYTES> {
         kem::decapsulate(&self.expanded.expose().ml_kem_768, ciphertext)
+    }
+}
+
+impl fmt::Debug for PublicKeys {
+    /// The shortest of them, which tells identities apart.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublicKeys").field("x25519", &self.x25519).finish_non_exhaustive()
     }
 }
 

@@ -65,8 +65,8 @@ pub(crate) fn expand(seed: &[u8; 64]) -> ml_kem_768::DecapsulationKey {
     ml_kem_768::DecapsulationKey::from_seed((*seed).into())
 }
 
-pub(crate) fn encapsulation_key(key: &ml_kem_768::DecapsulationKey) -> Box<EncapsulationKey> {
-    Box::new(key.encapsulation_key().to_bytes().into())
+pub(crate) fn encapsulation_key(key: &ml_kem_768::DecapsulationKey) -> EncapsulationKey {
+    key.encapsulation_key().to_bytes().into()
 }
 
 /// ML-KEM.Decaps (FIPS 203 §7.3).

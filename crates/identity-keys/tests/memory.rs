@@ -14,7 +14,7 @@ use std::thread;
 
 use fips204::ml_dsa_65::KG;
 use fips204::traits::{KeyGen, SerDes, Signer};
-use identity_keys::{IdentityKeys, SEED_BYTES, Seeds, encapsulate};
+use identity_keys::{CIPHERTEXT_BYTES, Ciphertext, IdentityKeys, SEED_BYTES, Seeds, encapsulate};
 use memchr::memmem;
 use ml_kem::kem::Decapsulate;
 use ml_kem::ml_kem_768::DecapsulationKey;
@@ -34,7 +34,7 @@ const PIECE: usize = 16;
 #[test]
 fn keys_in_use_are_in_no_readable_memory() {
     let name = "keys_in_use_are_in_no_readable_memory";
-    let found = what_is_left_after(name, |seeds| {
+    let found = what_is_left_after(name, |seeds, ciphertext| {
         let keys = IdentityKeys::expand(seeds).unwrap();
         let barrier = Barrier::new(3);
         thread::scope(|scope| {
@@ -42,9 +42,8 @@ fn keys_in_use_are_in_no_readable_memory() {
                 scope.spawn(|| {
                     for _ in 0..10 {
                         keys.sign(b"x").unwrap();
-                        let (ciphertext, _) = encapsulate(&keys.public().ml_kem_768).unwrap();
-                        let _ = keys.decapsulate(&ciphertext);
-                        let _ = keys.wireguard_private_key();
+                        encapsulate(&keys.public().ml_kem_768).unwrap();
+                        let _ = (keys.wireguard_private_key(), keys.decapsulate(ciphertext));
                     }
                     barrier.wait();
                     thread::park();
@@ -60,9 +59,11 @@ fn keys_in_use_are_in_no_readable_memory() {
 #[test]
 fn keys_that_are_gone_leave_nothing_behind() {
     let name = "keys_that_are_gone_leave_nothing_behind";
-    let found = what_is_left_after(name, |seeds| {
+    let found = what_is_left_after(name, |seeds, ciphertext| {
         for _ in 0..3 {
-            IdentityKeys::expand(seeds).unwrap().sign(b"x").unwrap();
+            let keys = IdentityKeys::expand(seeds).unwrap();
+            keys.sign(b"x").unwrap();
+            let _ = keys.decapsulate(ciphertext);
         }
         wait_to_be_searched();
     });
@@ -74,39 +75,51 @@ fn keys_that_are_gone_leave_nothing_behind() {
 #[test]
 fn the_libraries_alone_leave_keys_on_the_stack() {
     let name = "the_libraries_alone_leave_keys_on_the_stack";
-    let found = what_is_left_after(name, |seeds| {
+    let found = what_is_left_after(name, |seeds, ciphertext| {
         let (_, signing) = expand_signing_key(seeds.expose());
         std::hint::black_box(signing.try_sign_with_seed(&[0; 32], b"x", &[]).unwrap());
         let kem = expand_decapsulation_key(seeds.expose());
-        std::hint::black_box(kem.decapsulate(&[0; 1088].into()));
+        std::hint::black_box(kem.decapsulate(ciphertext.into()));
         drop((signing, kem));
         wait_to_be_searched();
     });
     let found = found.unwrap();
-    for private in ["ML-DSA-65", "ML-KEM-768"] {
+    for private in ["ML-DSA-65", "ML-KEM-768", "shared secret"] {
         let found = found.iter().any(|name| name.contains(private));
         assert!(found, "nothing of {private} was found");
     }
 }
 
-/// Lets another process do `work` with seeds, searches its memory, and says what was found there.
-/// Nothing comes back in that process.
-fn what_is_left_after(name: &str, work: impl FnOnce(&Seeds)) -> Option<Vec<String>> {
+/// Lets another process do `work` with seeds and a ciphertext, searches its memory, and says what was
+/// found there. Nothing comes back in that process.
+fn what_is_left_after(name: &str, work: impl FnOnce(&Seeds, &Ciphertext)) -> Option<Vec<String>> {
     if std::env::var(ROLE).is_ok_and(|role| role == name) {
         secret_memory::init(Policy::Require, 1 << 20, 0).unwrap();
         let mut pipe = File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
-        let bytes = SecretBytes::read_from(&mut pipe, SEED_BYTES).unwrap();
-        work(&Seeds::from_bytes(Secret::copy_of(bytes.expose().try_into().unwrap())));
+        let bytes = SecretBytes::read_from(&mut pipe, SEED_BYTES + CIPHERTEXT_BYTES).unwrap();
+        let (seeds, ciphertext) = bytes.expose().split_first_chunk().unwrap();
+        work(&Seeds::from_bytes(Secret::copy_of(seeds)), ciphertext.try_into().unwrap());
         unreachable!("it ends while it waits");
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture"]).env(ROLE, name);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let seeds = Seeds::generate().unwrap();
-    child.stdin.take().unwrap().write_all(seeds.expose()).unwrap();
+    let mut pieces = private_pieces(seeds.expose());
+    let message = Secret::<32>::try_from_fn(|message| getrandom::fill(message)).unwrap();
+    let (ciphertext, shared) = expand_decapsulation_key(seeds.expose())
+        .encapsulation_key()
+        .encapsulate_deterministic(message.expose().into());
+    let shared: [u8; 32] = shared.into();
+    for (name, bytes) in [("encapsulated message", message.expose()), ("shared secret", &shared)] {
+        pieces.extend(bytes.chunks(PIECE).map(|piece| (format!("the {name}"), piece.to_vec())));
+    }
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(&[seeds.expose().as_slice(), &ciphertext].concat()).unwrap();
+    drop(pipe);
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.map_while(Result::ok).any(|line| line.contains(READY)), "it ended early");
-    let found = search(child.id(), &private_pieces(seeds.expose()));
+    let found = search(child.id(), &pieces);
     child.kill().unwrap();
     child.wait().unwrap();
     Some(found)

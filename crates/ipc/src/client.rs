@@ -1,11 +1,14 @@
 //! The client's end: blocking, with a time limit on every wait.
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, socket, sockopt};
+use nix::sys::time::TimeVal;
 use secret_memory::SecretBytes;
 use serde::Serialize;
 
@@ -116,9 +119,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<Self, ClientError> {
         let unreachable = |source| ClientError::Unreachable { socket: socket.to_owned(), source };
-        let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
-        stream.set_read_timeout(Some(timeout)).map_err(ClientError::Broken)?;
-        stream.set_write_timeout(Some(timeout)).map_err(ClientError::Broken)?;
+        let mut stream = connect(socket, timeout).map_err(unreachable)?;
         let found = Credentials::of(&stream).map_err(ClientError::Broken)?.uid;
         if found != server.uid {
             let (socket, expected) = (socket.to_owned(), server.uid);
@@ -190,6 +191,19 @@ impl Client {
         let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
         !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(0))
     }
+}
+
+/// A daemon that accepts nobody must not hold whoever connects: `SO_SNDTIMEO` bounds connect(2) as well,
+/// when it is set before (unix(7), socket(7)).
+fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let seconds = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX);
+    let limit = TimeVal::new(seconds, timeout.subsec_micros().into());
+    setsockopt(&socket, sockopt::SendTimeout, &limit)?;
+    setsockopt(&socket, sockopt::ReceiveTimeout, &limit)?;
+    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(UnixStream::from(socket))
 }
 
 fn handshake_ended(error: io::Error) -> ClientError {

@@ -17,7 +17,7 @@ use std::time::Instant;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::identity::Credentials;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalReason};
 
 /// What a peer and the pool say to each other: one connection, one step at a time.
 pub trait Protocol: Send + Sync + 'static {
@@ -29,26 +29,20 @@ pub trait Protocol: Send + Sync + 'static {
     /// How many connections there may be.
     fn bounds(&self) -> Bounds;
 
-    /// Whose the socket is, if not of the daemon's own group.
-    fn socket_group(&self) -> Option<u32> {
-        None
+    /// Threads besides the others, for connections that are [`Connection::is_preferred`] and for letting
+    /// peers in: whatever the others wait for, these stay free.
+    fn preferred_workers(&self) -> usize {
+        0
     }
 
     /// Called once on each thread before the gate opens.
     fn worker(&self) -> Self::Worker;
 
-    /// A peer has connected; its stream doesn't block.
-    ///
-    /// # Errors
-    /// It is turned away; to be recorded.
-    fn open(
-        &self,
-        stream: UnixStream,
-        credentials: Credentials,
-    ) -> Result<Self::Connection, Refusal>;
+    /// A peer has connected; its stream doesn't block, and neither may this.
+    fn open(&self, stream: UnixStream, credentials: Credentials) -> Self::Connection;
 
-    /// There is no room for a peer that has connected; to be recorded.
-    fn turn_away(&self, stream: UnixStream, credentials: Credentials) -> Refusal;
+    /// There is no room for a peer that has connected. It is recorded later; this must not block.
+    fn turn_away(&self, connection: &Self::Connection);
 
     /// Goes one step on: one read, one request, one write. Must not block on the peer.
     ///
@@ -74,6 +68,14 @@ pub trait Connection: Send {
     fn deadline(&self) -> Instant;
     /// What a connection that ran out of time was.
     fn expired(&self) -> End;
+    /// What to wait for before the first step.
+    fn first_wait(&self) -> Wait {
+        Wait::Readable
+    }
+    /// Whether its requests must not wait for those of others.
+    fn is_preferred(&self) -> bool {
+        false
+    }
 }
 
 /// How many connections there may be.
@@ -83,15 +85,8 @@ pub struct Bounds {
     pub connections: usize,
     /// At once of one uid.
     pub connections_per_uid: usize,
-}
-
-/// Who may open the socket.
-#[derive(Clone, Copy, Debug)]
-pub struct SocketAccess {
-    /// Its mode.
-    pub mode: u32,
-    /// Its group, if not the daemon's own.
-    pub group: Option<u32>,
+    /// How many of them are kept for those that are [`Connection::is_preferred`].
+    pub preferred: usize,
 }
 
 /// What to wait for next.
@@ -123,6 +118,10 @@ struct Core<P: Protocol> {
     bounds: Bounds,
     listener: UnixListener,
     epoll: Epoll,
+    /// The listener and the preferred connections, where they have threads of their own.
+    preferred: Option<Epoll>,
+    /// Peers that there was no room for, to be recorded.
+    turned_away: Mutex<Vec<Refusal>>,
     slots: Vec<Mutex<Option<P::Connection>>>,
     free: Mutex<Free>,
     gate: Mutex<Gate>,
@@ -144,6 +143,8 @@ struct Gate {
 
 /// Bytes of stack of each worker: the deepest path (ML-DSA, unoptimised) needs well under half.
 const STACK_BYTES: usize = 2 << 20;
+/// Refusals for want of room that wait to be recorded; the others of that second go without.
+const MAX_TURNED_AWAY: usize = 64;
 /// Token of the listener in the epoll set; a connection's token is its slot.
 const LISTENER: u64 = u64::MAX;
 
@@ -153,24 +154,28 @@ impl<P: Protocol> Pool<P> {
     ///
     /// # Errors
     /// What the system reported.
-    pub fn bind(socket: &Path, access: SocketAccess, protocol: Arc<P>) -> io::Result<Self> {
+    pub fn bind(socket: &Path, mode: u32, protocol: Arc<P>) -> io::Result<Self> {
         match std::fs::remove_file(socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = UnixListener::bind(socket)?;
-        // The group first: until then the umask keeps everybody out.
-        std::os::unix::fs::chown(socket, None, access.group)?;
-        std::fs::set_permissions(socket, std::fs::Permissions::from_mode(access.mode))?;
+        std::fs::set_permissions(socket, std::fs::Permissions::from_mode(mode))?;
         listener.set_nonblocking(true)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(&listener, one_shot(Wait::Readable, LISTENER))?;
+        let preferred = match protocol.preferred_workers() {
+            0 => None,
+            _ => Some(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?),
+        };
+        preferred.as_ref().unwrap_or(&epoll).add(&listener, one_shot(Wait::Readable, LISTENER))?;
         let bounds = protocol.bounds();
         let core = Core {
             protocol,
             bounds,
             listener,
             epoll,
+            preferred,
+            turned_away: Mutex::default(),
             slots: (0..bounds.connections).map(|_| Mutex::new(None)).collect(),
             free: Mutex::new(Free {
                 slots: (0..bounds.connections).collect(),
@@ -188,12 +193,13 @@ impl<P: Protocol> Pool<P> {
     /// # Errors
     /// When a thread can't be spawned.
     pub fn spawn(&mut self, workers: usize, probe: fn() -> bool) -> io::Result<usize> {
-        for number in 0..workers {
+        let preferred = self.core.protocol.preferred_workers();
+        for number in 0..workers + preferred {
             let core = Arc::clone(&self.core);
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .stack_size(STACK_BYTES)
-                .spawn(move || core.work(probe))?;
+                .spawn(move || core.work(number < preferred, probe))?;
             self.threads.push(thread);
         }
         let mut gate = lock(&self.core.gate);
@@ -209,7 +215,7 @@ impl<P: Protocol> Pool<P> {
         self.core.opened.notify_all();
     }
 
-    /// Closes connections whose time is up, and returns those that were never let in, to be recorded.
+    /// Closes connections whose time is up, and returns the peers that were not let in, to be recorded.
     /// To be called about every second.
     #[must_use]
     pub fn sweep(&self) -> Vec<Refusal> {
@@ -224,17 +230,18 @@ impl<P: Protocol> Pool<P> {
 }
 
 impl<P: Protocol> Core<P> {
-    fn work(&self, probe: fn() -> bool) {
+    fn work(&self, preferred: bool, probe: fn() -> bool) {
+        let epoll = self.preferred.as_ref().filter(|_| preferred).unwrap_or(&self.epoll);
         let mut worker = self.protocol.worker();
         self.wait_at_gate(probe());
         let mut events = [EpollEvent::empty()];
         loop {
-            match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            match epoll.wait(&mut events, EpollTimeout::NONE) {
                 Ok(0) | Err(_) => continue,
                 Ok(_) => {}
             }
             match events[0].data() {
-                LISTENER => self.accept(&mut worker),
+                LISTENER => self.accept(),
                 slot => self.serve(&mut worker, slot as usize),
             }
         }
@@ -251,37 +258,40 @@ impl<P: Protocol> Core<P> {
     }
 
     /// Takes one connection, so that a flood of them is shared out among the threads.
-    fn accept(&self, worker: &mut P::Worker) {
+    fn accept(&self) {
         let accepted = self.listener.accept();
         // Armed again before anything slow happens.
-        let _ = self.epoll.modify(&self.listener, &mut one_shot(Wait::Readable, LISTENER));
+        let epoll = self.preferred.as_ref().unwrap_or(&self.epoll);
+        let _ = epoll.modify(&self.listener, &mut one_shot(Wait::Readable, LISTENER));
         let Ok((stream, _)) = accepted else { return };
         let Ok(credentials) = Credentials::of(&stream) else { return };
-        if stream.set_nonblocking(true).is_err() {
-            return;
-        }
-        if let Err(refusal) = self.admit(stream, credentials) {
-            self.protocol.refused(worker, &refusal);
+        if stream.set_nonblocking(true).is_ok() {
+            self.admit(stream, credentials);
         }
     }
 
-    fn admit(&self, stream: UnixStream, credentials: Credentials) -> Result<(), Refusal> {
-        let Some(slot) = self.take_slot(credentials.uid) else {
-            return Err(self.protocol.turn_away(stream, credentials));
+    fn admit(&self, stream: UnixStream, credentials: Credentials) {
+        let connection = self.protocol.open(stream, credentials);
+        let Some(slot) = self.take_slot(credentials.uid, connection.is_preferred()) else {
+            self.protocol.turn_away(&connection);
+            let mut turned_away = lock(&self.turned_away);
+            if turned_away.len() < MAX_TURNED_AWAY {
+                let reason = RefusalReason::TooMany;
+                turned_away.push(Refusal { credentials, key: None, reason });
+            }
+            return;
         };
         let mut place = lock(&self.slots[slot]);
-        let connection = match self.protocol.open(stream, credentials) {
-            Ok(connection) => place.insert(connection),
-            Err(refusal) => {
-                self.free_slot(slot, credentials.uid);
-                return Err(refusal);
-            }
-        };
-        let armed = one_shot(Wait::Readable, slot as u64);
-        if self.epoll.add(connection.stream(), armed).is_err() {
+        let connection = place.insert(connection);
+        let armed = one_shot(connection.first_wait(), slot as u64);
+        if self.epoll_of(connection).add(connection.stream(), armed).is_err() {
             self.vacate(slot, &mut place);
         }
-        Ok(())
+    }
+
+    /// The set that a connection is waited for in.
+    fn epoll_of(&self, connection: &P::Connection) -> &Epoll {
+        self.preferred.as_ref().filter(|_| connection.is_preferred()).unwrap_or(&self.epoll)
     }
 
     fn serve(&self, worker: &mut P::Worker, slot: usize) {
@@ -291,7 +301,7 @@ impl<P: Protocol> Core<P> {
         match self.protocol.advance(worker, connection) {
             Ok(wait) => {
                 let mut armed = one_shot(wait, slot as u64);
-                if self.epoll.modify(connection.stream(), &mut armed).is_err() {
+                if self.epoll_of(connection).modify(connection.stream(), &mut armed).is_err() {
                     self.vacate(slot, &mut place);
                 }
             }
@@ -306,7 +316,7 @@ impl<P: Protocol> Core<P> {
     }
 
     fn sweep(&self, now: Instant) -> Vec<Refusal> {
-        let mut refusals = Vec::new();
+        let mut refusals = std::mem::take(&mut *lock(&self.turned_away));
         for (slot, mutex) in self.slots.iter().enumerate() {
             // A connection that a thread is working on right now is not idle.
             let Ok(mut place) = mutex.try_lock() else { continue };
@@ -322,11 +332,14 @@ impl<P: Protocol> Core<P> {
         refusals
     }
 
-    /// A free slot, unless this uid has its share.
-    fn take_slot(&self, uid: u32) -> Option<usize> {
+    /// A free slot, unless this uid has its share, or the rest is for others.
+    fn take_slot(&self, uid: u32, preferred: bool) -> Option<usize> {
         let mut free = lock(&self.free);
         let held = free.per_uid.get(&uid).copied().unwrap_or(0);
         if held >= self.bounds.connections_per_uid {
+            return None;
+        }
+        if !preferred && free.slots.len() <= self.bounds.preferred {
             return None;
         }
         let slot = free.slots.pop()?;
@@ -348,7 +361,7 @@ impl<P: Protocol> Core<P> {
     /// Closes a connection and frees its slot.
     fn vacate(&self, slot: usize, place: &mut MutexGuard<'_, Option<P::Connection>>) {
         let Some(connection) = place.take() else { return };
-        let _ = self.epoll.delete(connection.stream());
+        let _ = self.epoll_of(&connection).delete(connection.stream());
         self.free_slot(slot, connection.credentials().uid);
     }
 }

@@ -71,6 +71,8 @@ pub enum SecretsRequest<'a> {
         /// Its value.
         #[serde(with = "serde_bytes")]
         value: &'a [u8],
+        /// Whether there must be none of that name.
+        only_new: bool,
     },
     /// Read a secret.
     SecretGet {

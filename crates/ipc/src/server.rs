@@ -30,7 +30,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: Bounds { connections: 256, connections_per_uid: 96 },
+            connections: Bounds { connections: 256, connections_per_uid: 96, preferred: 0 },
             handshake: Duration::from_secs(5),
             idle: Duration::from_secs(300),
         }
@@ -116,17 +116,11 @@ impl<S: Service> Protocol for Noise<S> {
         NoiseWorker { service: self.service.worker(), chunk: vec![0; CHUNK_BYTES] }
     }
 
-    fn open(
-        &self,
-        stream: UnixStream,
-        credentials: Credentials,
-    ) -> Result<NoiseConnection, Refusal> {
-        Ok(NoiseConnection::new(stream, credentials, &self.limits))
+    fn open(&self, stream: UnixStream, credentials: Credentials) -> NoiseConnection {
+        NoiseConnection::new(stream, credentials, &self.limits)
     }
 
-    fn turn_away(&self, _: UnixStream, credentials: Credentials) -> Refusal {
-        Refusal { credentials, key: None, reason: RefusalReason::TooMany }
-    }
+    fn turn_away(&self, _: &NoiseConnection) {}
 
     fn advance(
         &self,

@@ -56,3 +56,77 @@ impl<T> fmt::Debug for SecretBox<T> {
         write!(f, "SecretBox({} bytes)", size_of::<T>())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// Larger than a page, and with an alignment of its own.
+    #[repr(align(64))]
+    struct Key<'a> {
+        bytes: [u8; 5000],
+        drops: &'a Cell<u32>,
+    }
+
+    impl Drop for Key<'_> {
+        fn drop(&mut self) {
+            self.drops.set(self.drops.get() + 1);
+        }
+    }
+
+    /// The permissions of the mapping that holds `address`, from proc_pid_maps(5).
+    fn permissions(address: usize) -> Option<String> {
+        let maps = fs::read_to_string("/proc/self/maps").expect("maps");
+        maps.lines().find_map(|line| {
+            let (range, rest) = line.split_once(' ')?;
+            let (start, end) = range.split_once('-')?;
+            let number = |text| usize::from_str_radix(text, 16).ok();
+            let holds = (number(start)?..number(end)?).contains(&address);
+            holds.then(|| rest.split(' ').next().unwrap_or_default().to_owned())
+        })
+    }
+
+    #[test]
+    fn the_value_lies_between_guard_pages() {
+        let drops = Cell::new(0);
+        let boxed = SecretBox::try_new(|| Key { bytes: [7; 5000], drops: &drops });
+        let boxed = boxed.expect("there is memory");
+        assert_eq!(boxed.expose().bytes, [7; 5000]);
+        let start = std::ptr::from_ref(boxed.expose()).addr();
+        let pages = size_of::<Key>().next_multiple_of(page_size());
+        assert!(start.is_multiple_of(64));
+        assert!(permissions(start).is_some_and(|is| is.starts_with("rw")));
+        for guard in [start - 1, start + pages] {
+            assert!(permissions(guard).is_some_and(|is| is.starts_with("---")));
+        }
+    }
+
+    #[test]
+    fn the_value_is_dropped_once() {
+        let drops = Cell::new(0);
+        let boxed = SecretBox::try_new(|| Key { bytes: [7; 5000], drops: &drops });
+        let boxed = boxed.expect("there is memory");
+        assert_eq!(drops.get(), 0);
+        drop(boxed);
+        assert_eq!(drops.get(), 1);
+    }
+
+    #[test]
+    fn a_value_that_was_not_made_is_not_dropped() {
+        let drops = Cell::new(0);
+        let made =
+            catch_unwind(AssertUnwindSafe(|| SecretBox::<Key>::try_new(|| panic!("no key"))));
+        assert!(made.is_err());
+        assert_eq!(drops.get(), 0);
+    }
+
+    #[test]
+    fn debug_shows_the_size_only() {
+        let boxed = SecretBox::try_new(|| [7_u8; 100]).expect("there is memory");
+        assert_eq!(format!("{boxed:?}"), "SecretBox(100 bytes)");
+    }
+}

@@ -1,7 +1,7 @@
 //! Exit codes. They are documented in `sesame --help` and never change their meaning.
 
 use ipc::{ClientError, Fault, FaultKind};
-use serde_json::Value;
+use serde_json::{Value, json};
 use site_config::{ConfigError, LayoutError, PeersError};
 
 /// What a failed command ends with.
@@ -31,10 +31,10 @@ codes! {
     USAGE = 2, "usage", "the command line cannot be";
     UNREACHABLE = 3, "unreachable", "a daemon is not running or does not answer";
     REFUSED = 4, "refused", "this key, uid or role is not allowed to do this";
-    LOCKED = 5, "locked", "the profile is locked or its vault is not open";
-    WRONG_FACTOR = 6, "wrong-factor", "wrong password or other factor";
+    LOCKED = 5, "locked", "the profile or cicada is locked, or a vault is not open";
+    WRONG_FACTOR = 6, "wrong-factor", "wrong password, unlock key or other factor";
     RATE_LIMITED = 7, "rate-limited", "too soon after wrong tries";
-    NOT_FOUND = 8, "not-found", "no such profile, secret, factor or device";
+    NOT_FOUND = 8, "not-found", "no such profile, secret, factor, identity or device";
     EXISTS = 9, "exists", "it is there already and was not touched";
     EDITED = 10, "edited", "audit verify: an entry was edited";
     DELETED = 11, "deleted", "audit verify: entries were deleted";
@@ -49,7 +49,7 @@ codes! {
     CONFIG = 20, "config", "configuration or policy contradict themselves or each other";
     BELOW_FLOOR = 21, "below-floor", "this machine is below the security floor";
     AUDIT_UNAVAILABLE = 22, "audit-unavailable", "the audit trail can't be written; nothing was done";
-    NOT_INITIALISED = 23, "not-initialised", "there is no installation yet";
+    NOT_INITIALISED = 23, "not-initialised", "there is no installation yet, or no key store of cicada";
     INVALID = 24, "invalid", "a name or value that cannot be";
     STORAGE = 25, "storage", "the disk is full, read-only or failing";
     TAMPERED = 26, "tampered", "stored data is not what was written";
@@ -133,6 +133,51 @@ impl From<ClientError> for Failure {
     }
 }
 
+/// Its own code tells a program more than the exit code, so it is in the detail.
+impl From<cicada_client::ClientError> for Failure {
+    fn from(error: cicada_client::ClientError) -> Self {
+        use cicada_client::ClientError as Error;
+        match error {
+            Error::Refused { code, message } => {
+                let detail = Some(json!({ "code": code.as_str() }));
+                Self { detail, ..Self::new(Code::from(&code), audit_log::printable(&message)) }
+            }
+            Error::Unreachable { .. } | Error::Protocol(_) | Error::Closed => {
+                Self::new(Code::UNREACHABLE, error.to_string())
+            }
+            Error::Io(source) => {
+                let text = "the connection to cicada broke";
+                let next = "whether it was done is in `sesame audit tail`";
+                Self::new(Code::UNREACHABLE, format!("{text} ({source}); {next}"))
+            }
+            Error::TooLarge => Self::new(Code::INVALID, error.to_string()),
+            Error::OutOfMemory => {
+                Self::new(Code::BUSY, secret_memory::OutOfSecretMemory.to_string())
+            }
+        }
+    }
+}
+
+impl From<&cicada_client::Code> for Code {
+    fn from(code: &cicada_client::Code) -> Self {
+        use cicada_client::Code as Cicada;
+        match code {
+            Cicada::BadRequest | Cicada::TooLarge | Cicada::TooDeep | Cicada::Unsupported => {
+                Self::INVALID
+            }
+            Cicada::Denied => Self::REFUSED,
+            Cicada::UnknownIdentity | Cicada::UnknownVersion | Cicada::Revoked => Self::NOT_FOUND,
+            Cicada::Exists => Self::EXISTS,
+            Cicada::Locked => Self::LOCKED,
+            Cicada::NotInitialised => Self::NOT_INITIALISED,
+            Cicada::WrongKey => Self::WRONG_FACTOR,
+            Cicada::Busy => Self::BUSY,
+            Cicada::AuditUnavailable => Self::AUDIT_UNAVAILABLE,
+            Cicada::Internal | Cicada::Other(_) => Self::FAILED,
+        }
+    }
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::new(Code::CONFIG, error.to_string())
@@ -171,6 +216,38 @@ mod tests {
                 assert_eq!(Code::from(verdict).number, verdict.exit_code(), "{verdict:?}");
                 assert_eq!(Code::from(verdict).name, verdict.as_str());
             }
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_cicada_has_its_exit_code_and_its_own_code() {
+        let exit_codes = [
+            ("bad_request", 24),
+            ("too_large", 24),
+            ("too_deep", 24),
+            ("denied", 4),
+            ("unknown_identity", 8),
+            ("unknown_version", 8),
+            ("revoked", 8),
+            ("exists", 9),
+            ("locked", 5),
+            ("not_initialised", 23),
+            ("wrong_key", 6),
+            ("unsupported", 24),
+            ("busy", 27),
+            ("audit_unavailable", 22),
+            ("internal", 1),
+            ("of_a_later_version", 1),
+        ];
+        for (name, number) in exit_codes {
+            let code = cicada_client::Code::from(name.to_owned());
+            let message = "no \u{1b}[2J".to_owned();
+            let failure = Failure::from(cicada_client::ClientError::Refused { code, message });
+            assert_eq!(
+                (failure.code.number, failure.detail),
+                (number, Some(json!({"code": name})))
+            );
+            assert_eq!(failure.message, "no \\u{1b}[2J");
         }
     }
 

@@ -180,8 +180,6 @@ pub struct CicadaRule {
 /// `cicada.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CicadaConfig {
-    /// The group that the socket and its directory are given to, if not the daemon's own.
-    pub group: Option<u32>,
     /// How long earlier keys stay readable after a rotation.
     pub grace: Duration,
     /// What is not in here is refused.
@@ -233,7 +231,6 @@ pub enum CicadaConfigError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
-    group: Option<Spanned<Id>>,
     grace_seconds: Option<Spanned<u64>>,
     #[serde(default)]
     allow: Vec<Spanned<RawRule>>,
@@ -279,7 +276,6 @@ impl CicadaConfig {
             let line = file::line_at(text.as_bytes(), position);
             FileError::Syntax { path: path.to_owned(), line, message }
         };
-        let group = raw.group.map(|id| gid(&id).map_err(|text| error(id.span().start, text)));
         let grace = match raw.grace_seconds {
             None => DEFAULT_GRACE,
             Some(seconds) => grace(*seconds.get_ref()).ok_or_else(|| {
@@ -295,7 +291,6 @@ impl CicadaConfig {
             rule.into_inner().check(start).map_err(|(position, text)| error(position, text))
         });
         Ok(Self {
-            group: group.transpose()?,
             grace,
             rules: rules.collect::<Result<_, _>>()?,
             digest: *blake3::hash(text.as_bytes()).as_bytes(),
@@ -393,7 +388,7 @@ operations = ["get_key", "sign"]
     #[test]
     fn rules_say_who_may_do_what_with_which_identity() {
         let config = parse(FILE).unwrap();
-        assert_eq!((config.group, config.grace), (None, Duration::from_secs(60)));
+        assert_eq!(config.grace, Duration::from_secs(60));
         let (ours, other) = (identity("cloud-sync"), identity("other"));
 
         let program = config.grants(1000, &[1000, 990]);
@@ -413,8 +408,7 @@ operations = ["get_key", "sign"]
     #[test]
     fn names_are_looked_up() {
         let text = FILE.replace("uid = 0", "uid = \"root\"").replace("gid = 990", "gid = \"root\"");
-        let config = parse(&format!("group = \"root\"\n{text}")).unwrap();
-        assert_eq!(config.group, Some(0));
+        let config = parse(&text).unwrap();
         assert_eq!(config.rules[0].whom, Whom::Uid(0));
         assert_eq!(config.rules[1].whom, Whom::Gid(0));
     }

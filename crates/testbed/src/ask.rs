@@ -51,7 +51,7 @@ pub fn ask<T>(
 /// # Errors
 /// [`Refused`].
 pub fn set(client: &mut Client, name: &str, value: &[u8]) -> Result<(), Refused> {
-    let request = SecretsRequest::SecretSet { profile: None, name, value };
+    let request = SecretsRequest::SecretSet { profile: None, name, value, only_new: false };
     ask(client, &request, |reply| matches!(reply, SecretsReply::Written { .. }).then_some(()))
 }
 

@@ -49,7 +49,12 @@ impl Hunt {
             .collect()
     }
 
-    fn finds_in(&self, host: &Host, daemon: Daemon) -> Vec<String> {
+    /// As [`Hunt::finds`], in one daemon.
+    ///
+    /// # Panics
+    /// When it can't be searched.
+    #[must_use]
+    pub fn finds_in(&self, host: &Host, daemon: Daemon) -> Vec<String> {
         let known = host.layout.state(daemon).as_os_str().as_encoded_bytes().to_vec();
         let mut needles = vec![known];
         needles.extend(self.needles.iter().cloned());

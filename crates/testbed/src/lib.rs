@@ -8,11 +8,14 @@
 
 pub mod ask;
 pub mod audit;
+pub mod booted;
+pub mod cicada;
 mod command;
 pub mod cut;
 pub mod factors;
 mod host;
 pub mod hunt;
+pub mod identity_file;
 mod insider;
 pub mod memory;
 pub mod mounted;

@@ -79,7 +79,8 @@ impl Host {
     }
 }
 
-fn receive(socket: &UnixStream) -> Vec<UnixStream> {
+/// The streams in one message of `socket-tool`.
+pub(crate) fn receive(socket: &UnixStream) -> Vec<UnixStream> {
     let mut space = [const { std::mem::MaybeUninit::uninit() }; 4096];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];

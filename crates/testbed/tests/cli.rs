@@ -226,13 +226,17 @@ fn every_command_prints_one_json_object() {
     done.extend(["peer add".to_owned(), "policy lock".to_owned()]);
     host.stop();
 
-    // `up` and `down` have a test of their own, and `provision` is root's on a real system; `run`
-    // prints nothing.
+    // `up`, `down` and `cicada` have tests of their own, and `provision` is root's on a real system;
+    // `run` prints nothing.
     done.extend(["up", "down", "provision", "run"].map(str::to_owned));
     for (path, text) in helps(&[]) {
         let line = path.join(" ");
         let leaf = !text.contains("\nCommands:\n");
-        assert!(!leaf || done.iter().any(|done| done.starts_with(&line)), "{line} is not tried");
+        let is_elsewhere = line.starts_with("cicada ");
+        assert!(
+            !leaf || is_elsewhere || done.iter().any(|done| done.starts_with(&line)),
+            "{line} is not tried"
+        );
     }
 }
 

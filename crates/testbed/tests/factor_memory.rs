@@ -111,7 +111,12 @@ fn rotations_shares_and_backups_leave_nothing_in_ordinary_memory() {
     let mut client = host.client();
     give(&mut client, ipc::factors::Source::Profile(None), Cause::Unlock, &[a]).unwrap();
     let value = random_text(64);
-    let write = SecretsRequest::SecretSet { profile: None, name: "a", value: value.as_bytes() };
+    let write = SecretsRequest::SecretSet {
+        profile: None,
+        name: "a",
+        value: value.as_bytes(),
+        only_new: false,
+    };
     ask(&mut client, &write, |_| Some(())).unwrap();
     let mut hunt = Hunt::default()
         .with("the value", value.as_bytes())

@@ -118,7 +118,8 @@ fn names_that_fill_many_replies_are_listed_whole_and_in_order() {
     let mut client = host.connect(Daemon::Secrets).expect("a connection");
     let names: Vec<String> = (0..600).map(|n| format!("{n:04}/{}", "x".repeat(240))).collect();
     for name in &names {
-        let request = SecretsRequest::SecretSet { profile: None, name, value: b"v" };
+        let request =
+            SecretsRequest::SecretSet { profile: None, name, value: b"v", only_new: false };
         ask(&mut client, &request).expect("room");
     }
     let listed = host.sesame(["secret", "list"]).succeed();

@@ -158,7 +158,7 @@ fn an_auditor_may_look_and_lock_and_nothing_else() {
     let forbidden = [
         SecretsRequest::SecretGet { profile: None, name: "a", purpose: Purpose::Read },
         SecretsRequest::SecretGet { profile, name: "a", purpose: Purpose::Run },
-        SecretsRequest::SecretSet { profile: None, name: "a", value: b"x" },
+        SecretsRequest::SecretSet { profile: None, name: "a", value: b"x", only_new: false },
         SecretsRequest::SecretList { profile: None, after: None },
         SecretsRequest::SecretDelete { profile: None, name: "a" },
         SecretsRequest::FactorList { source },
@@ -319,7 +319,8 @@ fn a_replayed_hello_and_a_replayed_frame_get_nothing_done() {
 
     let (initiator, hello_bytes) = hello();
     let mut raw = Raw::establish(stream(), (initiator, hello_bytes.clone())).unwrap();
-    let request = SecretsRequest::SecretSet { profile: None, name: "a", value: b"1" };
+    let request =
+        SecretsRequest::SecretSet { profile: None, name: "a", value: b"1", only_new: false };
     let frame = raw.seal(codec::encode(&request).unwrap().expose());
     raw.stream.write_all(&frame).unwrap();
     let reply = raw.receive().unwrap();

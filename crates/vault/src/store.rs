@@ -110,6 +110,23 @@ impl Vault {
         Ok(Written { replaced })
     }
 
+    /// As [`Vault::set`], unless there is a value of that name. Returns whether it was written.
+    ///
+    /// # Errors
+    /// As [`Vault::set`].
+    pub fn insert(&self, name: &str, value: &[u8]) -> Result<bool, VaultError> {
+        check_name(name)?;
+        check_size("value", value.len(), MAX_VALUE_BYTES)?;
+        let sealed = self.sealer.seal(name, value)?;
+        let row = (name, &sealed.nonce, &sealed.bytes, now());
+        self.with(|connection| {
+            let sql = "INSERT INTO secret (name, nonce, sealed, updated) VALUES (?1, ?2, ?3, ?4) \
+                       ON CONFLICT (name) DO NOTHING";
+            connection.prepare_cached(sql)?.execute(row)
+        })
+        .map(|rows| rows > 0)
+    }
+
     /// Removes `name` and overwrites its value in the file. Returns whether it was there.
     ///
     /// # Errors

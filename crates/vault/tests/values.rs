@@ -53,6 +53,15 @@ fn the_last_write_counts() {
 }
 
 #[test]
+fn what_must_be_new_replaces_nothing() {
+    let place = place();
+    let vault = create(&place.path);
+    assert!(vault.insert("a", b"one").unwrap());
+    assert!(!vault.insert("a", b"two").unwrap());
+    assert_eq!(value(&vault, "a").unwrap(), b"one");
+}
+
+#[test]
 fn names_are_listed_in_order() {
     let place = place();
     let vault = create(&place.path);

@@ -9,6 +9,7 @@ mod prerequisites;
 mod python;
 mod step;
 mod test;
+mod test_kernel;
 
 use std::process::ExitCode;
 

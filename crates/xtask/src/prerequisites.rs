@@ -1,7 +1,7 @@
 //! What has to come from the system: the headers of C libraries, programs that tests drive, and virtual
 //! environments for Python.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::step::{Failed, step};
@@ -18,7 +18,17 @@ const LIBRARIES: [(&str, &str); 4] = [
 const CLANG: &str = "libclang-dev";
 
 /// Programs that tests drive as they are, and their packages.
-const PROGRAMS: [(&str, &str); 2] = [("ssh-agent", "openssh-client"), ("swtpm", "swtpm")];
+const PROGRAMS: [(&str, &str); 9] = [
+    ("ssh-agent", "openssh-client"),
+    ("swtpm", "swtpm"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("wg", "wireguard-tools"),
+    ("ip", "iproute2"),
+    ("xz", "xz-utils"),
+    ("systemd-analyze", "systemd"),
+    ("nft", "nftables"),
+    ("crun", "crun"),
+];
 
 /// Installs what is missing when root on Debian; names it in one line otherwise.
 pub fn ensure() -> Result<(), Failed> {
@@ -38,10 +48,11 @@ pub fn ensure() -> Result<(), Failed> {
 /// Installs the programs that tests drive, or says which of them are missing: those tests then say
 /// that they were left out. In CI that is an error.
 pub fn ensure_programs() -> Result<(), Failed> {
-    let there = |program: &str| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
-    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    // Where an ordinary user has them, too.
+    directories.extend(["/usr/sbin".into(), "/sbin".into()]);
+    let there = |program: &str| directories.iter().any(|place| place.join(program).is_file());
     let missing: Vec<&str> = PROGRAMS
         .iter()
         .filter(|(program, _)| !there(program))

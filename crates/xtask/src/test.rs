@@ -1,18 +1,19 @@
 //! `cargo xtask test`: what CI runs, and nothing else does more.
 
 use crate::step::{Failed, cargo, step};
-use crate::{prerequisites, python};
+use crate::{prerequisites, python, test_kernel};
 
 pub fn run() -> Result<(), Failed> {
     prerequisites::ensure()?;
     prerequisites::ensure_programs()?;
+    test_kernel::ensure()?;
     // First of all, because it may need the network.
     let python = python::ensure()?;
     step("format", cargo(&["fmt", "--all", "--check"]))?;
     let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     step("lints", cargo(&lints))?;
     // The tests of the test bed run these binaries.
-    step("binaries", cargo(&["build", "--workspace", "--locked"]))?;
+    step("binaries", cargo(&["build", "--workspace", "--bins", "--examples", "--locked"]))?;
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
     if let Some(python) = python {
         tests.env("SESAME_TEST_PYTHON", python);

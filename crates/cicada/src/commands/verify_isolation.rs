@@ -5,12 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use site_config::{Daemon, Layout, LayoutError, LayoutKind};
+use site_config::{Daemon, Environment, Layout, LayoutError, LayoutKind};
 
 use crate::isolation::{self, DaemonError, IsolationCheck, Place};
-
-/// Whose the socket of the system layout is, unless cicada.toml says otherwise.
-const GROUP: &str = "cloud-sync";
 
 /// Look at a running cicada from outside and ask it for its own view; exit 1 when anything fails
 #[derive(Args, Debug)]
@@ -21,6 +18,9 @@ pub struct VerifyIsolation {
     /// The daemon on this socket, which must have all that cicada.service gives (a container)
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// The group whose the socket must be, by name or number
+    #[arg(long, value_name = "GROUP", default_value = "cloud-sync")]
+    group: String,
     /// The checks as JSON
     #[arg(long)]
     json: bool,
@@ -70,38 +70,23 @@ impl VerifyIsolation {
     }
 
     fn place(&self) -> Result<Place, LayoutError> {
+        let place = |layout: &Layout, unit| {
+            let socket = layout.socket(Daemon::Cicada);
+            Place {
+                unit,
+                state: layout.state(Daemon::Cicada).to_owned(),
+                runtime: socket.parent().unwrap_or(Path::new("/")).to_owned(),
+                socket,
+                group: self.group.clone(),
+            }
+        };
         if let Some(socket) = &self.socket {
-            return Ok(Place { socket: socket.clone(), ..system() });
+            // A container has the system's places, wherever the host has its directories.
+            let system = Layout::system(&Environment::default());
+            return Ok(Place { socket: socket.clone(), ..place(&system, true) });
         }
         let layout = Layout::choose(self.dir.clone())?;
-        Ok(place_of(&layout))
-    }
-}
-
-/// What a layout lets expect of its daemon.
-#[must_use]
-pub fn place_of(layout: &Layout) -> Place {
-    let socket = layout.socket(Daemon::Cicada);
-    match layout.kind() {
-        LayoutKind::System => Place { socket, ..system() },
-        LayoutKind::Session | LayoutKind::Dir => Place {
-            unit: false,
-            state: layout.state(Daemon::Cicada).to_owned(),
-            runtime: socket.parent().unwrap_or(Path::new("/")).to_owned(),
-            socket,
-            group: GROUP.to_owned(),
-        },
-    }
-}
-
-/// The places of cicada.service, and of the container.
-fn system() -> Place {
-    Place {
-        unit: true,
-        state: "/var/lib/cicada".into(),
-        runtime: "/run/cicada".into(),
-        socket: "/run/cicada/cicada.sock".into(),
-        group: GROUP.to_owned(),
+        Ok(place(&layout, layout.kind() == LayoutKind::System))
     }
 }
 

@@ -1,14 +1,15 @@
 //! A copy of an identity as it lies on disk: the unlock key opens it, and nothing else does.
 
 use audit_log::Operation;
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use ipc::trail::Trail;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use site_config::names::IdentityName;
 
 use crate::conversation::Caller;
 use crate::error::Refused;
-use crate::record::{note_failed, note_refused, record_of};
+use crate::record::{note_refused, record_of};
 use crate::reply::Reply;
 use crate::service::Cicada;
 
@@ -24,12 +25,15 @@ pub fn handle(
     caller: &Caller,
     name: &IdentityName,
 ) -> Result<Reply, Refused> {
-    let record = record_of(Operation::IdentityBackup, caller, Some(name));
+    let mut record = record_of(Operation::IdentityBackup, caller, Some(name));
     let _changing = service.changing();
-    let found = service.present(name);
-    found.inspect_err(|refused| note_refused(service, trail, record.clone(), refused))?;
-    trail.record(record.clone())?;
-    let backup = service.store.backup(name).map_err(Refused::from);
-    let backup = backup.inspect_err(|refused| note_failed(trail, record, refused))?;
+    let copied = service
+        .present(name)
+        .and_then(|(identity, _)| Ok((identity.last_version, service.store.backup(name)?)));
+    let (version, backup) =
+        copied.inspect_err(|refused| note_refused(service, trail, record.clone(), refused))?;
+    record.detail.insert("version".to_owned(), version.to_string());
+    record.detail.insert("sha256".to_owned(), HEXLOWER.encode(&Sha256::digest(&backup)));
+    trail.record(record)?;
     Ok(Reply::of(&Backup { identity: name, backup: BASE64.encode(&backup) }))
 }

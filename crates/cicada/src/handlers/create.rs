@@ -24,7 +24,7 @@ pub fn handle(
     let unlock_key = service.key_for_new(name).inspect_err(|refused| {
         note_refused(service, trail, record.clone(), refused);
     })?;
-    carry_out(trail, record, || {
+    carry_out(trail, record, |_| {
         let created = now();
         let version = Arc::new(Version::generate(1, created).map_err(Refused::internal)?);
         // Before it is stored: keys that can't be used are no identity.

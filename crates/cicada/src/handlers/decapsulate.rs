@@ -9,7 +9,7 @@ use site_config::names::IdentityName;
 
 use crate::conversation::Caller;
 use crate::error::Refused;
-use crate::record::{note_failed, record_of, version_to_use};
+use crate::record::{answer_if_still_there, record_of, version_to_use};
 use crate::reply::Reply;
 use crate::service::Cicada;
 
@@ -26,9 +26,8 @@ pub fn handle(
     record.detail.insert("ciphertext-sha256".to_owned(), digest);
     let (version, record) = version_to_use(service, trail, record, identity, number)?;
     trail.record(record.clone())?;
-    let reply = version.keys().map_err(Refused::from).and_then(|keys| {
-        let secret = keys.decapsulate(ciphertext);
+    answer_if_still_there(service, trail, record, identity, &version, || {
+        let secret = version.keys()?.decapsulate(ciphertext);
         Reply::decapsulated(&secret).map_err(|_| Refused::out_of_memory())
-    });
-    reply.inspect_err(|refused| note_failed(trail, record, refused))
+    })
 }

@@ -2,7 +2,7 @@
 
 use audit_log::Operation;
 use data_encoding::HEXLOWER;
-use identity_keys::EncapsulationKey;
+use identity_keys::{EncapsulateError, EncapsulationKey};
 use ipc::trail::Trail;
 use sha2::{Digest, Sha256};
 use site_config::names::IdentityName;
@@ -10,7 +10,7 @@ use site_config::names::IdentityName;
 use crate::conversation::Caller;
 use crate::error::{Code, Refused};
 use crate::identity::Version;
-use crate::record::{note_failed, record_of, version_to_use};
+use crate::record::{answer_if_still_there, record_of, version_to_use};
 use crate::reply::Reply;
 use crate::service::Cicada;
 
@@ -27,8 +27,7 @@ pub fn handle(
     }
     let (version, record) = version_to_use(service, trail, record, identity, None)?;
     trail.record(record.clone())?;
-    let reply = encapsulate(&version, to);
-    reply.inspect_err(|refused| note_failed(trail, record, refused))
+    answer_if_still_there(service, trail, record, identity, &version, || encapsulate(&version, to))
 }
 
 fn encapsulate(version: &Version, to: Option<&EncapsulationKey>) -> Result<Reply, Refused> {
@@ -36,7 +35,9 @@ fn encapsulate(version: &Version, to: Option<&EncapsulationKey>) -> Result<Reply
         Some(key) => key,
         None => &*version.keys()?.public().ml_kem_768,
     };
-    let (ciphertext, secret) = identity_keys::encapsulate(key)
-        .map_err(|error| Refused::new(Code::BadRequest, format!("public_key: {error}")))?;
+    let (ciphertext, secret) = identity_keys::encapsulate(key).map_err(|error| match error {
+        EncapsulateError::BadKey => Refused::new(Code::BadRequest, format!("public_key: {error}")),
+        EncapsulateError::NoRandomBytes => Refused::internal(error),
+    })?;
     Reply::encapsulated(&ciphertext[..], &secret).map_err(|_| Refused::out_of_memory())
 }

@@ -6,7 +6,7 @@ use site_config::names::IdentityName;
 
 use crate::conversation::Caller;
 use crate::error::Refused;
-use crate::record::{note_failed, record_of, version_to_use};
+use crate::record::{answer_if_still_there, record_of, version_to_use};
 use crate::reply::Reply;
 use crate::service::Cicada;
 
@@ -20,9 +20,8 @@ pub fn handle(
     let record = record_of(Operation::IdentityGetKey, caller, Some(identity));
     let (version, record) = version_to_use(service, trail, record, identity, number)?;
     trail.record(record.clone())?;
-    let reply = version.keys().map_err(Refused::from).and_then(|keys| {
-        let key = keys.wireguard_private_key();
+    answer_if_still_there(service, trail, record, identity, &version, || {
+        let key = version.keys()?.wireguard_private_key();
         Reply::private_key(&key).map_err(|_| Refused::out_of_memory())
-    });
-    reply.inspect_err(|refused| note_failed(trail, record, refused))
+    })
 }

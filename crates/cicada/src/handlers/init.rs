@@ -1,7 +1,5 @@
 //! A key store, and the key that unlocks it from now on.
 
-use std::collections::BTreeMap;
-
 use audit_log::Operation;
 use ipc::trail::Trail;
 use secret_memory::Secret;
@@ -12,6 +10,7 @@ use crate::keyring::Keyring;
 use crate::record::{carry_out, note_refused, record_of};
 use crate::reply::Reply;
 use crate::service::Cicada;
+use crate::store::Contents;
 
 pub fn handle(
     service: &Cicada,
@@ -29,9 +28,9 @@ pub fn handle(
         return Err(refused);
     }
     let locks = service.locks();
-    carry_out(trail, record, || {
+    carry_out(trail, record, |_| {
         service.store.create(&unlock_key)?;
-        service.keep(unlock_key, BTreeMap::new(), locks)
+        service.keep(unlock_key, Contents::default(), locks)
     })?;
     Ok(Reply::state("unlocked"))
 }

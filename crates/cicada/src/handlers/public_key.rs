@@ -6,7 +6,7 @@ use site_config::names::IdentityName;
 
 use crate::conversation::Caller;
 use crate::error::Refused;
-use crate::record::{note_failed, record_of, version_to_use};
+use crate::record::{answer_if_still_there, record_of, version_to_use};
 use crate::reply::Reply;
 use crate::service::Cicada;
 
@@ -21,10 +21,11 @@ pub fn handle(
     let record = record_of(Operation::IdentityPublicKey, caller, Some(identity));
     let (version, record) = version_to_use(service, trail, record, identity, number)?;
     trail.record(record.clone())?;
-    let keys = version.keys().map_err(Refused::from);
-    let keys = keys.inspect_err(|refused| note_failed(trail, record, refused))?.public();
-    Ok(match wireguard {
-        true => Reply::wireguard_public_key(&keys.x25519),
-        false => Reply::public_keys(identity, version.number, keys),
+    answer_if_still_there(service, trail, record, identity, &version, || {
+        let keys = version.keys()?.public();
+        Ok(match wireguard {
+            true => Reply::wireguard_public_key(&keys.x25519),
+            false => Reply::public_keys(identity, version.number, keys),
+        })
     })
 }

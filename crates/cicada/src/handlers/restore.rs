@@ -1,8 +1,10 @@
 //! An identity out of a backup, sealed anew with the present unlock key.
 
 use audit_log::Operation;
+use data_encoding::HEXLOWER;
 use ipc::trail::Trail;
 use secret_memory::Secret;
+use sha2::{Digest, Sha256};
 use site_config::CicadaOperation;
 
 use crate::conversation::Caller;
@@ -25,12 +27,16 @@ pub fn handle(
     let sealed = Sealed::from_json(backup).map_err(no_backup)?;
     let name = name_in(&sealed).map_err(no_backup)?;
     service.permit(trail, caller, CicadaOperation::Restore, Some(&name))?;
-    let record = record_of(Operation::IdentityRestore, caller, Some(&name));
+    let mut record = record_of(Operation::IdentityRestore, caller, Some(&name));
+    record.detail.insert("sha256".to_owned(), HEXLOWER.encode(&Sha256::digest(backup)));
+    if its_key.is_some() {
+        record.detail.insert("with".to_owned(), "another unlock key".to_owned());
+    }
     let _changing = service.changing();
-    let unlock_key = service.key_for_new(&name).inspect_err(|refused| {
+    let unlock_key = service.key_for_restored(&name).inspect_err(|refused| {
         note_refused(service, trail, record.clone(), refused);
     })?;
-    carry_out(trail, record, || {
+    carry_out(trail, record, |detail| {
         let opened = open_identity(&sealed, its_key.as_ref().unwrap_or(&unlock_key));
         let opened = opened.map_err(|error| match error {
             SealError::DoesNotOpen => {
@@ -47,6 +53,10 @@ pub fn handle(
             return Err(Refused::new(Code::Revoked, text));
         };
         let reply = Reply::public_keys(&name, current.number, current.keys()?.public());
+        detail.insert("version".to_owned(), current.number.to_string());
+        if service.store.put_aside(&name)? {
+            detail.insert("damaged-file".to_owned(), "put aside".to_owned());
+        }
         service.put(Identity { versions, ..opened }, &unlock_key)?;
         Ok(reply)
     })

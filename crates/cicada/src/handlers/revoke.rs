@@ -31,7 +31,7 @@ pub fn handle(
         note_refused(service, trail, record.clone(), refused);
     })?;
     let revoked = now();
-    carry_out(trail, record, || {
+    carry_out(trail, record, |_| {
         let identity =
             Identity { versions: Vec::new(), revoked: Some(revoked), ..(*identity).clone() };
         service.put(identity, &unlock_key)

@@ -29,9 +29,9 @@ pub fn handle(
     let (identity, unlock_key) = found.inspect_err(|refused| {
         note_refused(service, trail, record.clone(), refused);
     })?;
-    let number = identity.last_version.saturating_add(1);
+    let number = identity.last_version + 1;
     record.detail.insert("version".to_owned(), number.to_string());
-    carry_out(trail, record, || {
+    carry_out(trail, record, |_| {
         let version = Version::generate(number, now()).map_err(Refused::internal)?;
         let reply = Reply::public_keys(name, number, version.keys()?.public());
         let rotated = rotated(&identity, version, grace)?;

@@ -8,7 +8,7 @@ use site_config::names::IdentityName;
 
 use crate::conversation::Caller;
 use crate::error::Refused;
-use crate::record::{note_failed, record_of, version_to_use};
+use crate::record::{answer_if_still_there, record_of, version_to_use};
 use crate::reply::Reply;
 use crate::service::Cicada;
 
@@ -30,11 +30,7 @@ pub fn handle(
         .map_err(Refused::from)
         .and_then(|keys| keys.sign(data).map_err(Refused::from));
     entry.durable()?;
-    match signature {
-        Ok(signature) => Ok(Reply::signature(&signature[..])),
-        Err(refused) => {
-            note_failed(trail, record, &refused);
-            Err(refused)
-        }
-    }
+    answer_if_still_there(service, trail, record, identity, &version, || {
+        Ok(Reply::signature(&signature?[..]))
+    })
 }

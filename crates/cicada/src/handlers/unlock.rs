@@ -12,6 +12,7 @@ use crate::keyring::Keyring;
 use crate::record::{carry_out, note_refused, record_of};
 use crate::reply::Reply;
 use crate::service::Cicada;
+use crate::store::Contents;
 
 pub fn handle(
     service: &Cicada,
@@ -48,9 +49,9 @@ pub fn with_credential(
     record.detail.insert("with".to_owned(), "credential".to_owned());
     if is_new {
         let locks = service.locks();
-        return carry_out(trail, record, || {
+        return carry_out(trail, record, |_| {
             service.store.create(&unlock_key)?;
-            service.keep(unlock_key, Default::default(), locks)
+            service.keep(unlock_key, Contents::default(), locks)
         });
     }
     unlock(service, trail, record, unlock_key)
@@ -63,13 +64,17 @@ fn unlock(
     unlock_key: Secret<32>,
 ) -> Result<(), Refused> {
     let locks = service.locks();
-    carry_out(trail, record, || {
+    carry_out(trail, record, |detail| {
         let contents = service.store.read(&unlock_key)?;
-        for damaged in &contents.damaged {
-            log::error(damaged);
+        for (_, error) in &contents.damaged {
+            log::error(error);
         }
-        let by_name =
-            |identity: crate::identity::Identity| (identity.name.clone(), identity.into());
-        service.keep(unlock_key, contents.identities.into_iter().map(by_name).collect(), locks)
+        if !contents.damaged.is_empty() {
+            // A record has room for some thirty long names.
+            let names = contents.damaged.iter().map(|(name, _)| name.as_str()).take(24);
+            detail.insert("damaged".to_owned(), names.collect::<Vec<_>>().join(" "));
+            detail.insert("damaged-count".to_owned(), contents.damaged.len().to_string());
+        }
+        service.keep(unlock_key, contents, locks)
     })
 }

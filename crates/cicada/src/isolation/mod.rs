@@ -67,7 +67,7 @@ pub struct Place {
     pub runtime: PathBuf,
     /// The socket, as the caller sees it.
     pub socket: PathBuf,
-    /// The name of the group whose the socket is.
+    /// The group whose the socket is, by its name or number.
     pub group: String,
 }
 

@@ -7,9 +7,9 @@ use super::Judgement;
 /// Bytes of the private /tmp.
 const TMP_BYTES: u64 = 10 << 20;
 
-/// Mounts that may be written and lead to nothing: the kernel's own views, and devices that neither
-/// store nor carry anything.
-const HARMLESS: [&str; 8] = [
+/// Mounts that may be written and lead to nothing: the kernel's own views, devices that neither store
+/// nor carry anything, and root's files that container runtimes bind.
+const HARMLESS: [&str; 11] = [
     "/proc",
     "/dev/pts",
     "/dev/null",
@@ -18,6 +18,9 @@ const HARMLESS: [&str; 8] = [
     "/dev/random",
     "/dev/urandom",
     "/dev/tty",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/resolv.conf",
 ];
 
 /// One line.

@@ -82,6 +82,8 @@ pub(super) fn no_sockets(found: &[NetworkSocket], own: Option<&[u64]>) -> Judgem
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+
     use super::*;
 
     const DEVICES: &str = "Inter-|   Receive        |  Transmit\n face |bytes packets|bytes\n    \
@@ -125,12 +127,24 @@ mod tests {
         assert!(parse("tcp", 9, "headings\n").unwrap().is_empty());
     }
 
+    /// The columns, against the kernel.
     #[test]
-    fn a_listener_of_this_process_is_seen() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    fn every_socket_of_this_process_is_seen() {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let open = |family, kind, protocol: Option<SockProtocol>| {
+            socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol).ok()
+        };
+        let raw = open(AddressFamily::Inet, SockType::Raw, Some(SockProtocol::Icmp));
+        let packet = open(AddressFamily::Packet, SockType::Datagram, None);
         let process = Process::own();
-        let own = process.sockets().unwrap();
-        assert!(no_sockets(&sockets(&process).unwrap(), Some(&own)).is_err());
-        drop(listener);
+        let (found, own) = (sockets(&process).unwrap(), process.sockets().unwrap());
+        let its =
+            |protocol| found.iter().any(|one| one.protocol == protocol && own.contains(&one.inode));
+        assert!(its("tcp") && its("udp"));
+        // Root's.
+        assert_eq!((its("raw"), its("packet")), (raw.is_some(), packet.is_some()));
+        assert!(no_sockets(&found, Some(&own)).is_err());
+        drop((tcp, udp));
     }
 }

@@ -37,25 +37,36 @@ pub(super) fn list(program: &Path) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// In the text of the table: what `uid` and `gid` send is dropped, and what reaches them.
+/// In the text of the table: what `uid` and `gid` send is dropped, and what reaches them. A chain must
+/// begin with these rules, so that none before them lets a packet through, and the table must be awake.
 pub(super) fn drops(table: &str, uid: u32, gid: u32) -> Judgement {
+    if table.lines().any(|line| line.trim().starts_with("flags ")) {
+        return Err("the table has flags, and may be dormant".to_owned());
+    }
     for hook in ["output", "input"] {
         let chain = chain(table, hook).ok_or_else(|| format!("no chain at the hook {hook}"))?;
         for (key, id) in [("skuid", uid), ("skgid", gid)] {
-            let drops = |line: &&str| {
-                let words: Vec<&str> = line.split_whitespace().collect();
-                let test = ["meta", key, &id.to_string()] == words.get(..3).unwrap_or_default();
-                test && words.last() == Some(&"drop")
-            };
-            if !chain.iter().any(drops) {
-                return Err(format!("{key} {id} is not dropped at the hook {hook}"));
+            let first = chain.iter().take(2).filter(|line| drops_all_of(line, key, id));
+            if first.count() != 1 {
+                return Err(format!("{key} {id} is not dropped first at the hook {hook}"));
             }
         }
     }
     Ok(format!("uid {uid} and gid {gid} are dropped, in and out"))
 }
 
-/// The lines of the chain at a hook.
+/// `meta skuid 991 counter packets 0 bytes 0 drop`, with or without the counter, and no condition more.
+fn drops_all_of(line: &str, key: &str, id: u32) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let id = id.to_string();
+    match words.as_slice() {
+        ["meta", k, i, "drop"] => *k == key && *i == id,
+        ["meta", k, i, "counter", "packets", _, "bytes", _, "drop"] => *k == key && *i == id,
+        _ => false,
+    }
+}
+
+/// The rules of the chain at a hook.
 fn chain<'t>(table: &'t str, hook: &str) -> Option<Vec<&'t str>> {
     let start = format!("type filter hook {hook} ");
     let mut lines = table.lines().map(str::trim).skip_while(|line| !line.starts_with(&start));
@@ -96,6 +107,9 @@ mod tests {
             ("hook input", "hook forward"),
             ("bytes 0 drop", "bytes 0 accept"),
             ("meta skuid 991", "meta skuid != 991"),
+            ("meta skuid 991", "meta skuid 991 ip daddr 10.0.0.1"),
+            ("meta skgid 990", "accept\n\t\tmeta skgid 990"),
+            ("cicada {", "cicada {\n\tflags dormant"),
         ] {
             assert!(drops(&TABLE.replace(from, to), 991, 990).is_err(), "{to}");
         }

@@ -38,8 +38,11 @@ impl Owner {
     }
 }
 
-/// The number of the group that the configuration names.
+/// The number of a group that is given by its name or number.
 pub(super) fn group(name: &str) -> Result<u32, String> {
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
     match Group::from_name(name) {
         Ok(Some(group)) => Ok(group.gid.as_raw()),
         Ok(None) => Err(format!("there is no group {name}")),
@@ -66,6 +69,6 @@ mod tests {
     fn what_is_not_there_is_not_as_it_should_be() {
         assert!(Owner::of(Path::new("/nowhere/at/all")).is_err());
         assert!(group("no-such-group-here").is_err());
-        assert_eq!(group("root"), Ok(0));
+        assert_eq!((group("root"), group("54321")), (Ok(0), Ok(54321)));
     }
 }

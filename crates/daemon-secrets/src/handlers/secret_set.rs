@@ -17,6 +17,7 @@ pub fn handle<'a>(
     profile: Option<&str>,
     name: &str,
     value: &[u8],
+    only_new: bool,
 ) -> Result<SecretsReply<'a>, Fault> {
     let profile = service.profile(profile)?;
     let name = SecretName::try_from(name).map_err(|error| faults::from_name(&error))?;
@@ -31,7 +32,16 @@ pub fn handle<'a>(
     let vault = service.vault(trail, &profile, &record)?;
     trail.record(record.clone())?;
     recording_failure(trail, &record, service.still_unlocked(locks))?;
-    let written = vault.set(name.as_str(), value).map_err(|error| faults::from_vault(&error));
-    let written = recording_failure(trail, &record, written)?;
-    Ok(SecretsReply::Written { replaced: written.replaced })
+    let replaced = match only_new {
+        false => vault.set(name.as_str(), value).map(|written| written.replaced),
+        true => vault.insert(name.as_str(), value).map(|written| !written),
+    };
+    let replaced = match replaced {
+        Ok(true) if only_new => {
+            let text = format!("there is a secret {name} already; it was not touched");
+            Err(Fault::new(FaultKind::Exists, text))
+        }
+        replaced => replaced.map_err(|error| faults::from_vault(&error)),
+    };
+    Ok(SecretsReply::Written { replaced: recording_failure(trail, &record, replaced)? })
 }

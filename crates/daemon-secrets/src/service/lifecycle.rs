@@ -51,7 +51,7 @@ impl Lifecycle<Trail> for SecretsService {
         self.collections.expire();
         self.lock_when_idle(trail);
         // Last, because it may have to wait.
-        if let Some((refusal, unrecorded)) = self.refusals.overdue() {
+        for (refusal, unrecorded) in self.refusals.overdue() {
             self.record_refusal(trail, &refusal, unrecorded);
         }
         Ok(())
@@ -59,7 +59,7 @@ impl Lifecycle<Trail> for SecretsService {
 
     fn stop(&self, trail: &mut Trail) {
         self.forget_keys(None);
-        if let Some((refusal, unrecorded)) = self.refusals.drain() {
+        for (refusal, unrecorded) in self.refusals.drain() {
             self.record_refusal(trail, &refusal, unrecorded);
         }
         if self.start_is_recorded.load(Ordering::Acquire) {

@@ -32,7 +32,8 @@ impl Service for SecretsService {
     }
 
     fn refused(&self, trail: &mut Trail, refusal: &Refusal) {
-        if let Some(unrecorded) = self.refusals.admit(refusal) {
+        let uid = refusal.credentials.uid;
+        if let Some(unrecorded) = self.refusals.admit(uid, refusal.reason.as_str(), refusal) {
             self.record_refusal(trail, refusal, unrecorded);
         }
     }
@@ -97,8 +98,8 @@ fn answer(
         Request::ProfileDefault { profile } => {
             h::profile_default::handle(service, trail, peer, profile)
         }
-        Request::SecretSet { profile, name, value } => {
-            h::secret_set::handle(service, trail, peer, profile, name, value)
+        Request::SecretSet { profile, name, value, only_new } => {
+            h::secret_set::handle(service, trail, peer, profile, name, value, only_new)
         }
         Request::SecretList { profile, after } => {
             h::secret_list::handle(service, trail, peer, profile, after)

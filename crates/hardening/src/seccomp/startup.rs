@@ -19,8 +19,6 @@ const GIVEN_UP: &[Test] = &[
     is(libc::PR_SET_DUMPABLE),
     is(libc::PR_CAP_AMBIENT),
     is(libc::PR_CAPBSET_DROP),
-    // The container runtime still asks when its filter is on.
-    is(libc::PR_SET_PDEATHSIG),
 ];
 
 /// The start of a daemon that comes without capabilities.
@@ -50,3 +48,47 @@ pub const STARTUP: &[Rule] = &[
 /// What must fail as if the kernel had no such call, for the C library to take the older one, whose
 /// arguments a filter can read.
 pub const UNKNOWN: &[Rule] = &[allow!(SYS_clone3, "glibc takes clone(2) then")];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::{SERVICE, compile};
+    use super::*;
+    use crate::seccomp::rule::Allowed;
+
+    #[test]
+    fn every_rule_has_a_reason_and_an_alternative() {
+        for rule in STARTUP.iter().chain(UNKNOWN) {
+            assert!(rule.reason.len() > 3, "{} needs a reason", rule.name);
+            if let Allowed::When { any_of, argument, .. } = rule.allowed {
+                assert!(!any_of.is_empty() && argument < 6, "{}", rule.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_is_a_filter_too() {
+        let length = compile(STARTUP).unwrap().len();
+        assert!(length < 1024, "{length} instructions, of 4096");
+    }
+
+    /// What both phases may do without a condition stands in one table only.
+    #[test]
+    fn nothing_is_said_twice() {
+        let always = |rule: &&Rule| rule.allowed == Allowed::Always;
+        let service: BTreeSet<&str> = SERVICE.iter().filter(always).map(|rule| rule.name).collect();
+        let twice: Vec<&str> =
+            STARTUP.iter().map(|rule| rule.name).filter(|name| service.contains(name)).collect();
+        assert_eq!(twice, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn nothing_privileged_is_needed_to_start() {
+        for name in
+            ["capset", "chown", "fchownat", "setuid", "setgid", "unshare", "mount", "clone3"]
+        {
+            assert!(STARTUP.iter().all(|rule| rule.name != name), "{name}");
+        }
+    }
+}

@@ -42,6 +42,11 @@ fn the_help_of_backups_is_this() {
 }
 
 #[test]
+fn the_help_of_cicada_is_this() {
+    insta::assert_snapshot!(help(&["cicada"]));
+}
+
+#[test]
 fn the_help_of_what_makes_and_unlocks_a_profile_is_this() {
     let all = [&["init"][..], &["unlock"], &["profile", "create"], &["key"]].map(help);
     insta::assert_snapshot!(all.join("\n"));

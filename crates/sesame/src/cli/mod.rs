@@ -1,6 +1,7 @@
 //! The arguments. `///` on a field is what `--help` says.
 
 mod audit;
+mod cicada;
 mod factor;
 #[cfg(test)]
 mod help;
@@ -15,6 +16,9 @@ use clap_complete::Shell;
 use uuid::Uuid;
 
 pub use audit::{Audit, Export, Pin, Prove, Verify, VerifyProof, Witnesses};
+pub use cicada::{
+    Cicada, CicadaCommand, Identity, KeyPlace, NewUnlockKey, RestoreIdentity, Show, UnlockKey,
+};
 pub use factor::{
     Approve, Chosen, Devices, Enroll, EnrollOptions, Factor, FactorPolicy, Giving, NewFactorSpec,
     PolicyMode,
@@ -54,7 +58,7 @@ pub enum Command {
         #[arg(long, value_name = "INSTALLATION-UUID")]
         i_understand: Uuid,
     },
-    /// Start the daemons for this user's session (or for --dir)
+    /// Start the daemons for this user's session (or for --dir); cicada too, when it has a cicada.toml
     Up,
     /// Stop the daemons that `up` started
     Down,
@@ -92,6 +96,8 @@ pub enum Command {
     /// The audit trail
     #[command(subcommand)]
     Audit(Audit),
+    /// Post-quantum identities, which cicada keeps for programs
+    Cicada(Cicada),
     /// Settings: what is in force, and where it comes from
     #[command(subcommand)]
     Config(Config),

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod audit;
+mod cicada;
 mod completions;
 mod config;
 mod down;
@@ -47,6 +48,7 @@ pub fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Run(arguments) => run::run(&context()?, arguments),
         Command::Vault(command) => vault::run(&context()?, output, command),
         Command::Audit(command) => audit::run(dir, output, command),
+        Command::Cicada(arguments) => cicada::run(dir, output, arguments),
         Command::Config(command) => config::run(dir, output, &command),
         Command::Policy(command) => policy::run(&context()?, output, command),
         Command::Key { command: None } => key::show(&context()?, output),

@@ -6,6 +6,7 @@
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use ipc::Identity;
@@ -85,6 +86,7 @@ pub fn for_session(layout: &Layout) -> Result<(), Failure> {
     if layout.peers_file().exists() {
         let mut peers = Peers::load(layout.peers_file())?;
         if cicada && peers.find_daemon(Daemon::Cicada).is_none() {
+            refuse_while_running(layout)?;
             let added = peers.add(daemon_peer(layout, Daemon::Cicada, uid)?);
             added.map_err(|error| Failure::new(Code::FAILED, error.to_string()))?;
             write_atomically(layout.peers_file(), peers.render().as_bytes(), 0o644)
@@ -106,6 +108,16 @@ pub fn for_session(layout: &Layout) -> Result<(), Failure> {
         peers.push(daemon_peer(layout, Daemon::Cicada, uid)?);
     }
     write_peers(layout, peers)
+}
+
+/// daemon-audit reads peers.toml at its start, and would refuse a cicada that it doesn't know.
+fn refuse_while_running(layout: &Layout) -> Result<(), Failure> {
+    if UnixStream::connect(layout.audit_socket()).is_err() {
+        return Ok(());
+    }
+    let text = "cicada.toml is new, and daemon-audit, which runs already, learns of cicada when it \
+                starts; nothing was started. Run `sesame down`, and then `sesame up`";
+    Err(Failure::new(Code::UNREACHABLE, text))
 }
 
 fn daemon_peer(layout: &Layout, daemon: Daemon, uid: u32) -> Result<site_config::Peer, Failure> {

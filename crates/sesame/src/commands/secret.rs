@@ -39,7 +39,8 @@ fn set(
 ) -> Result<(), Failure> {
     let mut client = context.secrets()?;
     let value = read_value(name)?;
-    let request = SecretsRequest::SecretSet { profile, name, value: value.expose() };
+    let request =
+        SecretsRequest::SecretSet { profile, name, value: value.expose(), only_new: false };
     let replaced = client.call(&request, |reply| match reply {
         SecretsReply::Written { replaced } => Some(replaced),
         _ => None,

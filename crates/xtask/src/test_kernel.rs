@@ -1,0 +1,148 @@
+//! A kernel for the tests that need a virtual machine: Debian's own for clouds, unpacked below the target
+//! directory and not installed. Daemons need Linux 6.12 or later; Debian 12 has it in its backports.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::prerequisites::is_ci;
+use crate::step::{Failed, step, target};
+
+const PACKAGE: &str = "linux-image-cloud-amd64";
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Fetches the kernel, or says that tests are left out for want of it. In CI that is an error.
+pub fn ensure() -> Result<(), Failed> {
+    let place = target().join("test-kernel");
+    if place.join("boot").is_dir() || Path::new("/sys/module/wireguard").exists() {
+        return Ok(());
+    }
+    match fetch(&place) {
+        Err(Failed(reason)) if !is_ci() => {
+            eprintln!("xtask: left out: a kernel for virtual machines: {reason}");
+            Ok(())
+        }
+        fetched => fetched,
+    }
+}
+
+fn fetch(place: &Path) -> Result<(), Failed> {
+    if !cfg!(target_arch = "x86_64") {
+        return Err(Failed("the tests that need one know x86-64 only".to_owned()));
+    }
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let codename = field(&release, "VERSION_CODENAME")
+        .filter(|_| field(&release, "ID") == Some("debian"))
+        .ok_or_else(|| Failed("this is not Debian".to_owned()))?;
+    let mirror =
+        mirror(codename).ok_or_else(|| Failed("apt has no source of Debian".to_owned()))?;
+    let suite = match field(&release, "VERSION_ID") {
+        Some("12") => format!("{codename}-backports"),
+        _ => codename.to_owned(),
+    };
+    let scratch = target().join("test-kernel-download");
+    let failed = |error: std::io::Error| Failed(format!("{}: {error}", scratch.display()));
+    let _ = fs::remove_dir_all(&scratch);
+    for directory in ["lists/partial", "cache/archives/partial"] {
+        fs::create_dir_all(scratch.join(directory)).map_err(failed)?;
+    }
+    let list = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
+    fs::write(scratch.join("sources.list"), list).map_err(failed)?;
+    let apt = Apt(scratch.clone());
+    step("the list of Debian's kernels", apt.command("apt-get", &["-qq", "update"]))?;
+    let package = apt.newest()?;
+    step(&format!("fetching {package}"), apt.command("apt-get", &["-qq", "download", &package]))?;
+    let archive = fs::read_dir(&scratch)
+        .map_err(failed)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|end| end == "deb"))
+        .ok_or_else(|| Failed(format!("apt-get left no {package} in {}", scratch.display())))?;
+    // Under its name only when it is whole.
+    let unpacked = scratch.join("unpacked");
+    let mut unpack = Command::new("dpkg");
+    unpack.arg("-x").arg(archive).arg(&unpacked);
+    step("unpacking it", unpack)?;
+    fs::rename(&unpacked, place).map_err(failed)?;
+    fs::remove_dir_all(&scratch).map_err(failed)
+}
+
+/// apt with lists and packages of its own, so that neither root nor the system's are needed.
+struct Apt(PathBuf);
+
+impl Apt {
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        for (name, value) in [
+            ("Dir::Etc::sourcelist", self.0.join("sources.list")),
+            ("Dir::Etc::sourceparts", "-".into()),
+            ("Dir::State::lists", self.0.join("lists")),
+            ("Dir::Cache", self.0.join("cache")),
+            // Another user, who may not look into our target directory, is of no use here.
+            ("APT::Sandbox::User", "".into()),
+        ] {
+            command.arg("-o").arg(format!("{name}={}", value.display()));
+        }
+        command.args(arguments).current_dir(&self.0).stdin(Stdio::null());
+        command
+    }
+
+    /// What the package that always means the newest kernel depends on.
+    fn newest(&self) -> Result<String, Failed> {
+        let output = self.command("apt-cache", &["depends", PACKAGE]).output();
+        let output = output.map_err(|error| Failed(format!("apt-cache: {error}")))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let name = text.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
+        name.map(|name| format!("linux-image-{name}"))
+            .ok_or_else(|| Failed(format!("apt knows no {PACKAGE}")))
+    }
+}
+
+/// Where this machine gets this release of Debian from: sources.list(5), in either form.
+fn mirror(codename: &str) -> Option<String> {
+    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
+    let directory = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
+    files.extend(directory.map(|entry| entry.path()));
+    let text = |path: PathBuf| fs::read_to_string(path).ok();
+    files.into_iter().filter_map(text).find_map(|text| mirror_in(&text, codename))
+}
+
+fn mirror_in(text: &str, codename: &str) -> Option<String> {
+    let names = |line: &str| line.split_whitespace().any(|word| word == codename);
+    let one_line = text.lines().find(|line| line.starts_with("deb ") && names(line));
+    if let Some(line) = one_line {
+        return line.split_whitespace().find(|word| word.contains("://")).map(str::to_owned);
+    }
+    let stanza = text.split("\n\n").find(|stanza| {
+        stanza.lines().any(|line| line.strip_prefix("Suites:").is_some_and(names))
+    })?;
+    let uris = stanza.lines().find_map(|line| line.strip_prefix("URIs:"))?;
+    uris.split_whitespace().next().map(str::to_owned)
+}
+
+/// A value of os-release(5).
+fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let value = |line: &'t str| line.strip_prefix(name)?.strip_prefix('=');
+    text.lines().find_map(value).map(|value| value.trim_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_a_source_are_read() {
+        let list = "# a comment\ndeb [signed-by=/k] http://one.example/debian bookworm main\n";
+        assert_eq!(mirror_in(list, "bookworm").unwrap(), "http://one.example/debian");
+        let sources = "Types: deb\nURIs: http://other.example\nSuites: nodistro\n\nTypes: deb\n\
+            # a comment\nURIs: http://two.example/debian\nSuites: bookworm bookworm-updates\n";
+        assert_eq!(mirror_in(sources, "bookworm").unwrap(), "http://two.example/debian");
+        assert_eq!(mirror_in(sources, "trixie"), None);
+        assert_eq!(mirror_in("", "trixie"), None);
+    }
+
+    #[test]
+    fn a_release_says_what_it_is() {
+        let text = "PRETTY_NAME=\"Debian\"\nVERSION_ID=\"12\"\nID=debian\n";
+        assert_eq!((field(text, "VERSION_ID"), field(text, "ID")), (Some("12"), Some("debian")));
+    }
+}
