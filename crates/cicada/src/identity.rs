@@ -227,4 +227,38 @@ mod tests {
         let stored = Identity { versions: Vec::new(), ..revoked.clone() }.encode().unwrap();
         assert!(Identity::decode(revoked.name, stored.expose()).is_ok());
     }
+
+    /// A backup may be sealed by somebody who knows the format, with a key of their own.
+    #[test]
+    fn numbers_and_times_that_cicada_never_writes_are_damage() {
+        let sound = identity();
+        let retired = |number: u32, until: u64| {
+            Arc::new(Version::generate(number, 10).unwrap().retired(until))
+        };
+        let present =
+            |number: u32, created: u64| Arc::new(Version::generate(number, created).unwrap());
+        let with = |versions: Vec<Arc<Version>>| Identity { versions, ..identity() };
+        let crowd = (1..=MAX_VERSIONS as u32).map(|number| retired(number, 100));
+        let crowd: Vec<_> = crowd.chain([present(MAX_VERSIONS as u32 + 1, 20)]).collect();
+        let last_version = MAX_VERSIONS as u32 + 1;
+        for (name, forged) in [
+            ("made after the year 9999", Identity { created: u64::MAX, ..identity() }),
+            ("a version made then", with(vec![retired(1, 100), present(2, u64::MAX)])),
+            ("readable until then", with(vec![retired(1, u64::MAX), present(2, 20)])),
+            ("version 0", Identity { last_version: 0, ..with(vec![present(0, 20)]) }),
+            ("one number twice", with(vec![retired(2, 100), present(2, 20)])),
+            ("numbers that fall", with(vec![retired(3, 100), present(2, 20)])),
+            ("a last number that isn't", Identity { last_version: 7, ..identity() }),
+            (
+                "no number left",
+                Identity { last_version: u32::MAX, ..with(vec![present(u32::MAX, 20)]) },
+            ),
+            ("two that sign", with(vec![present(1, 20), present(2, 20)])),
+            ("none that signs", with(vec![retired(1, 100), retired(2, 100)])),
+            ("a crowd", Identity { last_version, ..with(crowd) }),
+        ] {
+            let stored = forged.encode().unwrap();
+            assert!(Identity::decode(sound.name.clone(), stored.expose()).is_err(), "{name}");
+        }
+    }
 }

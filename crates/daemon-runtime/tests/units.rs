@@ -105,8 +105,10 @@ fn the_units_and_the_code_mean_the_same_places() {
         assert_eq!((one("User"), one("Group")), (unit, group));
         assert_eq!((one("StateDirectoryMode"), one("RuntimeDirectoryMode")), ("0700", "0750"));
     }
-    let condition = format!("!{}", layout.peers_file().display());
-    assert_eq!(single(&read("sesame-provision"), "ConditionPathExists"), condition);
+    let (peers, key) = (layout.peers_file().to_owned(), layout.daemon_key(Daemon::Cicada));
+    let conditions = [peers, key].map(|path| format!("|!{}", path.display()));
+    let provision = read("sesame-provision");
+    assert_eq!(values(&provision, "ConditionPathExists").collect::<Vec<_>>(), conditions);
 }
 
 #[test]

@@ -268,17 +268,17 @@ impl Host {
         Program::on(receive(&ours).remove(0))
     }
 
-    /// Lets every thread of cicada connect to daemon-audit, which it does when it first has something to
+    /// Lets cicada's threads connect to daemon-audit, which each does when it first has something to
     /// record. The configuration must allow this process's user to use this identity.
     ///
     /// # Panics
     /// When cicada doesn't answer.
     #[track_caller]
-    pub fn connect_every_thread(&self, identity: &str) {
+    pub fn warm_up(&self, identity: &str) {
         let mut programs: Vec<_> = (0..64).map(|_| self.program()).collect();
         for _ in 0..4 {
             for program in &mut programs {
-                program.send(about("get_key", identity)).expect("cicada reads");
+                program.send(about("encapsulate", identity)).expect("cicada reads");
             }
             for program in &mut programs {
                 program.receive().expect("a reply");
