@@ -1,5 +1,6 @@
 //! The operations of a program that uses keys.
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,6 +45,13 @@ impl Client {
         timeout: Duration,
     ) -> Result<Self, ClientError> {
         Connection::open(socket.as_ref(), timeout).map(Self)
+    }
+
+    /// Over a connection that the program made itself, for instance to see who listens (SO_PEERCRED,
+    /// unix(7)) before it sends an unlock key.
+    #[must_use]
+    pub fn over(stream: UnixStream, timeout: Duration) -> Self {
+        Self(Connection::over(stream, timeout))
     }
 
     /// The X25519 private key of an identity, clamped, as WireGuard takes it; of an older `version`

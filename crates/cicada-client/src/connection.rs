@@ -29,8 +29,11 @@ pub struct Connection {
 impl Connection {
     pub fn open(socket: &Path, timeout: Duration) -> Result<Self, ClientError> {
         let unreachable = |source| ClientError::Unreachable { socket: socket.to_owned(), source };
-        let stream = UnixStream::connect(socket).map_err(unreachable)?;
-        Ok(Self { stream, timeout, in_step: true })
+        Ok(Self::over(UnixStream::connect(socket).map_err(unreachable)?, timeout))
+    }
+
+    pub fn over(stream: UnixStream, timeout: Duration) -> Self {
+        Self { stream, timeout, in_step: true }
     }
 
     /// Sends `request` and waits for the reply, both within the time limit.

@@ -1,9 +1,8 @@
 //! One program at the other end of the socket: a state machine that never blocks.
 
-use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipc::Credentials;
@@ -14,6 +13,7 @@ use site_config::{CicadaOperation, Grants};
 use crate::error::{Code, Refused};
 use crate::framing::{Scanner, is_white_space};
 use crate::reply::Reply;
+use crate::shares::{Shares, Unfinished};
 
 /// Bytes that one read takes at most: nearly every request is whole then.
 pub const CHUNK_BYTES: usize = 16_384;
@@ -21,10 +21,6 @@ pub const CHUNK_BYTES: usize = 16_384;
 const WITHIN: Duration = Duration::from_secs(5);
 /// Between two requests.
 const IDLE: Duration = Duration::from_secs(300);
-/// Bytes of unfinished requests that the programs of one uid may have lying here.
-const UNFINISHED_BYTES_PER_UID: usize = 256 << 10;
-/// Bytes of unfinished requests in all.
-const UNFINISHED_BYTES: usize = 1 << 20;
 
 /// Who asks, and what it may do.
 pub struct Caller {
@@ -44,6 +40,9 @@ pub struct Conversation {
     unfinished: Unfinished,
     outbox: Option<Reply>,
     sent: usize,
+    /// Whoever may pull the brake must not have to wait for those whom it is to stop; but for as long as
+    /// something else is asked, they wait like everybody.
+    is_preferred: bool,
     /// Nothing more is read: what came can't be understood.
     closing: bool,
     deadline: Instant,
@@ -71,9 +70,8 @@ impl Connection for Conversation {
         if self.caller.grants.is_empty() { Wait::Writable } else { Wait::Readable }
     }
 
-    /// Whoever may pull the brake must not have to wait for those whom it is to stop.
     fn is_preferred(&self) -> bool {
-        self.caller.grants.on(None).contains(CicadaOperation::Lock)
+        self.is_preferred
     }
 }
 
@@ -81,11 +79,12 @@ impl Conversation {
     /// With a program that has some rule in cicada.toml.
     #[must_use]
     pub fn new(stream: UnixStream, caller: Caller, shares: &Arc<Shares>) -> Self {
-        let unfinished =
-            Unfinished { shares: Arc::clone(shares), uid: caller.credentials.uid, bytes: 0 };
+        let unfinished = Unfinished::new(shares, caller.credentials.uid);
+        let is_preferred = may_lock(&caller);
         Self {
             stream,
             caller,
+            is_preferred,
             inbox: SecretBytes::new(),
             scanner: Scanner::default(),
             unfinished,
@@ -111,6 +110,7 @@ impl Conversation {
     pub fn advance(
         &mut self,
         chunk: &mut [u8],
+        is_lock: impl FnOnce(&[u8]) -> bool,
         answer: impl FnOnce(&Caller, &[u8]) -> Reply,
     ) -> Result<Wait, End> {
         if self.flush()? == Wait::Writable {
@@ -127,7 +127,13 @@ impl Conversation {
             end = self.scanner.end(self.inbox.expose());
         }
         match end {
+            Ok(Some(length)) if self.is_preferred && !is_lock(&self.inbox.expose()[..length]) => {
+                // For another thread.
+                self.is_preferred = false;
+                return Ok(Wait::Writable);
+            }
             Ok(Some(length)) => {
+                self.is_preferred = may_lock(&self.caller);
                 let reply = answer(&self.caller, &self.inbox.expose()[..length]);
                 self.say(reply);
                 self.drop_request(length)?;
@@ -215,43 +221,8 @@ impl Conversation {
     }
 }
 
-/// How much of unfinished requests lies here, and whose it is: secret memory is small, and one uid
-/// must not have all of it.
-#[derive(Default)]
-pub struct Shares(Mutex<HashMap<u32, usize>>);
-
-/// What one connection has of it.
-struct Unfinished {
-    shares: Arc<Shares>,
-    uid: u32,
-    bytes: usize,
-}
-
-impl Unfinished {
-    /// Takes as much as is needed now, if there is so much.
-    fn holds(&mut self, bytes: usize) -> bool {
-        if bytes == self.bytes {
-            return true;
-        }
-        let mut shares = self.shares.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let others: usize = shares.values().sum::<usize>() - self.bytes;
-        let own = shares.entry(self.uid).or_default();
-        let own_others = *own - self.bytes;
-        let fits =
-            own_others + bytes <= UNFINISHED_BYTES_PER_UID && others + bytes <= UNFINISHED_BYTES;
-        self.bytes = if fits { bytes } else { 0 };
-        *own = own_others + self.bytes;
-        if *own == 0 {
-            shares.remove(&self.uid);
-        }
-        fits
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        self.holds(0);
-    }
+fn may_lock(caller: &Caller) -> bool {
+    caller.grants.on(None).contains(CicadaOperation::Lock)
 }
 
 fn skip_white_space(bytes: &[u8]) -> &[u8] {
@@ -272,6 +243,7 @@ fn retry(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shares::UNFINISHED_BYTES_PER_UID;
     use std::cell::RefCell;
 
     struct Talk {
@@ -300,10 +272,14 @@ mod tests {
             let mut chunk = vec![0; CHUNK_BYTES];
             for _ in 0..1000 {
                 let before = requests.borrow().len();
-                let step = self.conversation.advance(&mut chunk, |_, request| {
-                    requests.borrow_mut().push(String::from_utf8(request.to_vec()).unwrap());
-                    Reply::Public(b"{}".to_vec())
-                });
+                let step = self.conversation.advance(
+                    &mut chunk,
+                    |_| false,
+                    |_, request| {
+                        requests.borrow_mut().push(String::from_utf8(request.to_vec()).unwrap());
+                        Reply::Public(b"{}".to_vec())
+                    },
+                );
                 let stuck = requests.borrow().len() == before && step.is_ok();
                 if step.is_err() || (stuck && !self.has_more()) {
                     return (requests.take(), step);
@@ -343,10 +319,14 @@ mod tests {
         talk.program.write_all(b"{}{}{}").unwrap();
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut answered = 0;
-        let step = talk.conversation.advance(&mut chunk, |_, _| {
-            answered += 1;
-            Reply::Public(b"{}".to_vec())
-        });
+        let step = talk.conversation.advance(
+            &mut chunk,
+            |_| false,
+            |_, _| {
+                answered += 1;
+                Reply::Public(b"{}".to_vec())
+            },
+        );
         assert_eq!((answered, step.unwrap()), (1, Wait::Writable));
         assert!(chunk.iter().all(|byte| *byte == 0), "what was read stays in the scratch buffer");
     }
@@ -401,6 +381,6 @@ mod tests {
         let mut other = talk_of(8, &shares);
         assert_eq!(other.send(b"{\"a\":").1.unwrap(), Wait::Readable);
         drop((talks, other));
-        assert!(shares.0.lock().unwrap().is_empty(), "what was given up is free again");
+        assert!(shares.is_empty(), "what was given up is free again");
     }
 }

@@ -41,6 +41,10 @@ impl Scanner {
     /// # Errors
     /// [`Broken`].
     pub fn end(&mut self, buffer: &[u8]) -> Result<Option<usize>, Broken> {
+        // Asked again about an object that is whole already.
+        if self.scanned > 0 && self.depth == 0 {
+            return Ok(Some(self.scanned));
+        }
         while let Some(byte) = buffer.get(self.scanned).copied() {
             if self.scanned == 0 && byte != b'{' {
                 return Err(Broken::NotAnObject);
@@ -130,6 +134,7 @@ mod tests {
             let mut scanner = Scanner::default();
             let cut = cut.index(object.len());
             prop_assert_eq!(scanner.end(&stream.as_bytes()[..cut]), Ok(None));
+            prop_assert_eq!(scanner.end(stream.as_bytes()), Ok(Some(object.len())));
             prop_assert_eq!(scanner.end(stream.as_bytes()), Ok(Some(object.len())));
         }
     }

@@ -19,11 +19,13 @@ mod identity;
 pub mod isolation;
 mod keyring;
 mod lifecycle;
+mod protocol;
 mod record;
 mod reply;
 pub mod request;
 mod sealed;
 mod service;
+mod shares;
 mod store;
 
 use std::process::ExitCode;
@@ -36,7 +38,7 @@ use crate::service::Cicada;
 
 /// A request waits for its entry in the trail, and so many share one `fdatasync`. Each thread costs
 /// some 60 KiB.
-const WORKERS: usize = 16;
+const WORKERS: usize = 32;
 
 /// Bytes of expanded keys: what some thirty identities in use take.
 const WORKING_MEMORY: usize = 3 << 20;
@@ -77,9 +79,11 @@ pub fn run() -> ExitCode {
                 working_memory: WORKING_MEMORY,
             };
             // Who owns the file must be asked before a user namespace hides it.
-            let config = options.layout().map_err(|error| error.to_string()).and_then(|layout| {
-                CicadaConfig::load(layout.cicada_config()).map_err(|error| error.to_string())
-            });
+            let config =
+                options.layout().map_err(|error| log::with_causes(&error)).and_then(|layout| {
+                    CicadaConfig::load(layout.cicada_config())
+                        .map_err(|error| log::with_causes(&error))
+                });
             match config {
                 Ok(config) => daemon_runtime::run(&description, &options, |startup| {
                     Cicada::open(startup, config)

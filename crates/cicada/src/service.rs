@@ -1,8 +1,6 @@
 //! The state behind the requests.
 
 use std::fmt;
-use std::io::Write;
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,29 +8,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use audit_log::{Operation as Recorded, Outcome};
 use daemon_runtime::{Posture, RefusalLog, StartError, Startup, log};
 use ipc::audit::Record;
-use ipc::pool::{Bounds, Connection, End, Protocol, Wait};
 use ipc::trail::{AuditDaemon, Trail};
 use ipc::{Credentials, Fault, Refusal, RefusalReason};
 use key_hierarchy::Derivation;
 use secret_memory::{Secret, SecretBytes};
 use site_config::algorithms::Hkdf;
 use site_config::names::IdentityName;
-use site_config::{CicadaConfig, CicadaOperation, Daemon, LayoutKind, Requirement};
+use site_config::{CicadaConfig, Daemon, LayoutKind, Requirement};
 
-use crate::conversation::{CHUNK_BYTES, Caller, Conversation, Shares};
 use crate::credential;
 use crate::error::{Code, Refused};
-use crate::handlers;
 use crate::identity::Identity;
 use crate::isolation::Place;
 use crate::keyring::{Keyring, Unlocked};
-use crate::reply::Reply;
-use crate::request::Request;
+use crate::shares::Shares;
 use crate::store::{Contents, Store};
 
-/// One uid has less than half of the connections.
-/// Some are kept for those who may lock.
-const BOUNDS: Bounds = Bounds { connections: 512, connections_per_uid: 240, preferred: 32 };
+/// More than a host has programs; their seeds fit into the arena.
+const MAX_IDENTITIES: usize = 1024;
 
 /// Everything that the threads share.
 pub struct Cicada {
@@ -49,8 +42,8 @@ pub struct Cicada {
     keyring: RwLock<Keyring>,
     /// Excludes two changes of the store at once. A lock never waits for it.
     changing: Mutex<()>,
-    audit: Arc<AuditDaemon>,
-    shares: Arc<Shares>,
+    pub(crate) audit: Arc<AuditDaemon>,
+    pub(crate) shares: Arc<Shares>,
     pub(crate) refusals: RefusalLog<Record>,
     pub(crate) startup_detail: Vec<(String, String)>,
     pub(crate) start_is_recorded: AtomicBool,
@@ -66,7 +59,7 @@ pub struct Cicada {
 pub struct Worker {
     pub(crate) trail: Trail,
     /// Scratch for one read; in secret memory, because an unlock key may be in it.
-    chunk: SecretBytes,
+    pub(crate) chunk: SecretBytes,
 }
 
 impl Cicada {
@@ -200,6 +193,11 @@ impl Cicada {
             None if self.store.has(name) => {
                 format!("the file of the identity {name} is damaged; it was not touched")
             }
+            None if unlocked.identities.len() >= MAX_IDENTITIES => {
+                let text =
+                    format!("there are {MAX_IDENTITIES} identities already; nothing was made");
+                return Err(Refused::new(Code::Busy, text));
+            }
             None => return Ok(Arc::clone(&unlocked.unlock_key)),
         };
         Err(Refused::new(Code::Exists, text))
@@ -246,18 +244,6 @@ impl Cicada {
         Ok(())
     }
 
-    /// The one answer to a program that no rule is about.
-    fn send_away(&self, trail: &mut Trail, conversation: &Conversation) -> End {
-        let credentials = conversation.caller().credentials;
-        let reason = RefusalReason::NoRule.as_str();
-        let noted = self.record_refused(trail, reason, refusal(credentials, reason));
-        let uid = credentials.uid;
-        let text =
-            format!("neither uid {uid} nor a group of it has a rule in cicada.toml; {noted}");
-        say(conversation.stream(), &Refused::new(Code::Denied, text));
-        End::Closed
-    }
-
     /// Records what was not allowed, or was and could not be; a flood of one kind becomes a count.
     pub(crate) fn record_refused(
         &self,
@@ -287,88 +273,6 @@ impl Cicada {
             log::warning(format_args!("a refusal could not be recorded: {error}"));
         }
         Noted(recorded.is_ok())
-    }
-
-    /// One request, one reply.
-    fn answer(&self, trail: &mut Trail, caller: &Caller, request: &[u8]) -> Reply {
-        let answered = Request::parse(request).and_then(|request| {
-            self.permit(trail, caller, request.operation(), request.identity())?;
-            // How the daemon is can be told before the first `sesame init`, too.
-            if !matches!(request, Request::Status) {
-                self.record_start(trail)?;
-            }
-            handlers::handle(self, trail, caller, request)
-        });
-        answered.unwrap_or_else(|refused| Reply::error(&refused))
-    }
-
-    /// What is not in cicada.toml is refused, whether or not the identity exists.
-    pub fn permit(
-        &self,
-        trail: &mut Trail,
-        caller: &Caller,
-        operation: CicadaOperation,
-        identity: Option<&IdentityName>,
-    ) -> Result<(), Refused> {
-        if caller.grants.on(identity).contains(operation) {
-            return Ok(());
-        }
-        let mut record = refusal(caller.credentials, "no rule in cicada.toml");
-        record.detail.insert("request".to_owned(), operation.to_string());
-        if let Some(identity) = identity {
-            record.detail.insert("identity".to_owned(), identity.to_string());
-        }
-        let noted = self.record_refused(trail, operation.as_str(), record);
-        let about = identity.map(|identity| format!(" on {identity}")).unwrap_or_default();
-        let text = format!(
-            "no rule in cicada.toml gives uid {} {operation}{about}; {noted}",
-            caller.credentials.uid
-        );
-        Err(Refused::new(Code::Denied, text))
-    }
-}
-
-impl Protocol for Cicada {
-    type Worker = Worker;
-    type Connection = Conversation;
-
-    fn bounds(&self) -> Bounds {
-        BOUNDS
-    }
-
-    fn worker(&self) -> Worker {
-        let chunk = SecretBytes::zeroed(CHUNK_BYTES).expect("an arena with room for every thread");
-        Worker { trail: Trail::new(Arc::clone(&self.audit)), chunk }
-    }
-
-    fn preferred_workers(&self) -> usize {
-        1
-    }
-
-    /// A program that no rule is about gets a place as well: it is told so once that is recorded.
-    fn open(&self, stream: UnixStream, credentials: Credentials) -> Conversation {
-        let groups = hardening::peer::groups(&stream).unwrap_or_default();
-        let grants = self.config.grants(credentials.uid, &groups);
-        Conversation::new(stream, Caller { credentials, grants }, &self.shares)
-    }
-
-    fn turn_away(&self, conversation: &Conversation) {
-        let text = "too many connections at once; close some, or try again";
-        say(conversation.stream(), &Refused::new(Code::Busy, text));
-    }
-
-    fn advance(&self, worker: &mut Worker, conversation: &mut Conversation) -> Result<Wait, End> {
-        let Worker { trail, chunk } = worker;
-        if conversation.caller().grants.is_empty() {
-            return Err(self.send_away(trail, conversation));
-        }
-        conversation
-            .advance(chunk.expose_mut(), |caller, request| self.answer(trail, caller, request))
-    }
-
-    fn refused(&self, worker: &mut Worker, refused: &Refusal) {
-        let record = refusal(refused.credentials, refused.reason.as_str());
-        self.record_refused(&mut worker.trail, refused.reason.as_str(), record);
     }
 }
 
@@ -401,16 +305,13 @@ pub fn time(seconds: u64) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-fn refusal(credentials: Credentials, reason: &str) -> Record {
+/// A refusal of whoever this is, as the trail records it.
+#[must_use]
+pub fn refusal(credentials: Credentials, reason: &str) -> Record {
     let mut record = Record::new(Recorded::PeerRefused, Outcome::Refused);
     record.actor =
         Some(Refusal { credentials, key: None, reason: RefusalReason::NoRule }.recorded());
     record.subject = Some(Daemon::Cicada.as_str().to_owned());
     record.detail.insert("reason".to_owned(), reason.to_owned());
     record
-}
-
-/// The one thing that is said to a program which is not let in; if it doesn't fit, then nothing.
-fn say(mut stream: &UnixStream, refused: &Refused) {
-    let _ = stream.write(Reply::error(refused).bytes());
 }

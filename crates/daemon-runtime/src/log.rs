@@ -1,5 +1,6 @@
 //! Lines for the journal or a terminal. The audit trail is elsewhere; no secret ever comes here.
 
+use std::error::Error;
 use std::fmt::Display;
 
 /// Something a person should act on.
@@ -15,6 +16,21 @@ pub fn warning(text: impl Display) {
 /// What is going on.
 pub fn info(text: impl Display) {
     line("<6>", "", &text);
+}
+
+/// An error with what caused it, as far as its own words leave that out.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// The journal takes the level as a prefix (sd-daemon(3)); a terminal gets a word.

@@ -100,8 +100,8 @@ pub(crate) fn run<P: Protocol + Lifecycle<P::Worker>>(
         let expired = server.sweep();
         service.tick(&mut worker).map_err(StartError::Service)?;
         // Last, because recording them may have to wait for somebody.
-        for refusal in expired {
-            service.refused(&mut worker, &refusal);
+        for (refusal, times) in expired {
+            (0..times).for_each(|_| service.refused(&mut worker, &refusal));
         }
     }
     notify(NotifyState::Stopping);

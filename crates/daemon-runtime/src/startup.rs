@@ -226,7 +226,7 @@ pub fn run<P: Protocol + Lifecycle<P::Worker>>(
             match &error {
                 // The exact line, alone, for whoever searches the journal for it.
                 StartError::Memory(InitError::Unavailable { .. }) => log::error(UNAVAILABLE),
-                other => log::error(other),
+                other => log::error(log::with_causes(other)),
             }
             ExitCode::from(error.exit_code())
         }

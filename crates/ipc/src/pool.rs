@@ -29,8 +29,8 @@ pub trait Protocol: Send + Sync + 'static {
     /// How many connections there may be.
     fn bounds(&self) -> Bounds;
 
-    /// Threads besides the others, for connections that are [`Connection::is_preferred`] and for letting
-    /// peers in: whatever the others wait for, these stay free.
+    /// Threads besides the others, for connections while they are [`Connection::is_preferred`] and for
+    /// letting peers in: whatever the others wait for, these stay free.
     fn preferred_workers(&self) -> usize {
         0
     }
@@ -72,7 +72,7 @@ pub trait Connection: Send {
     fn first_wait(&self) -> Wait {
         Wait::Readable
     }
-    /// Whether its requests must not wait for those of others.
+    /// Whether its next step must not wait for those of others. It may change with each step.
     fn is_preferred(&self) -> bool {
         false
     }
@@ -121,7 +121,7 @@ struct Core<P: Protocol> {
     /// The listener and the preferred connections, where they have threads of their own.
     preferred: Option<Epoll>,
     /// Peers that there was no room for, to be recorded.
-    turned_away: Mutex<Vec<Refusal>>,
+    turned_away: Mutex<HashMap<u32, (Refusal, u64)>>,
     slots: Vec<Mutex<Option<P::Connection>>>,
     free: Mutex<Free>,
     gate: Mutex<Gate>,
@@ -143,8 +143,6 @@ struct Gate {
 
 /// Bytes of stack of each worker: the deepest path (ML-DSA, unoptimised) needs well under half.
 const STACK_BYTES: usize = 2 << 20;
-/// Refusals for want of room that wait to be recorded; the others of that second go without.
-const MAX_TURNED_AWAY: usize = 64;
 /// Token of the listener in the epoll set; a connection's token is its slot.
 const LISTENER: u64 = u64::MAX;
 
@@ -215,10 +213,11 @@ impl<P: Protocol> Pool<P> {
         self.core.opened.notify_all();
     }
 
-    /// Closes connections whose time is up, and returns the peers that were not let in, to be recorded.
+    /// Closes connections whose time is up, and returns the peers that were not let in, to be recorded,
+    /// and how often each was.
     /// To be called about every second.
     #[must_use]
-    pub fn sweep(&self) -> Vec<Refusal> {
+    pub fn sweep(&self) -> Vec<(Refusal, u64)> {
         self.core.sweep(Instant::now())
     }
 
@@ -231,7 +230,7 @@ impl<P: Protocol> Pool<P> {
 
 impl<P: Protocol> Core<P> {
     fn work(&self, preferred: bool, probe: fn() -> bool) {
-        let epoll = self.preferred.as_ref().filter(|_| preferred).unwrap_or(&self.epoll);
+        let epoll = self.set(preferred);
         let mut worker = self.protocol.worker();
         self.wait_at_gate(probe());
         let mut events = [EpollEvent::empty()];
@@ -274,11 +273,8 @@ impl<P: Protocol> Core<P> {
         let connection = self.protocol.open(stream, credentials);
         let Some(slot) = self.take_slot(credentials.uid, connection.is_preferred()) else {
             self.protocol.turn_away(&connection);
-            let mut turned_away = lock(&self.turned_away);
-            if turned_away.len() < MAX_TURNED_AWAY {
-                let reason = RefusalReason::TooMany;
-                turned_away.push(Refusal { credentials, key: None, reason });
-            }
+            let refusal = Refusal { credentials, key: None, reason: RefusalReason::TooMany };
+            lock(&self.turned_away).entry(credentials.uid).or_insert((refusal, 0)).1 += 1;
             return;
         };
         let mut place = lock(&self.slots[slot]);
@@ -289,19 +285,39 @@ impl<P: Protocol> Core<P> {
         }
     }
 
+    /// Waits for a connection again, in the set that it is to be waited for in now.
+    fn arm(
+        &self,
+        connection: &P::Connection,
+        before: bool,
+        mut event: EpollEvent,
+    ) -> nix::Result<()> {
+        let now = self.epoll_of(connection);
+        if self.preferred.is_none() || before == connection.is_preferred() {
+            return now.modify(connection.stream(), &mut event);
+        }
+        self.set(before).delete(connection.stream())?;
+        now.add(connection.stream(), event)
+    }
+
     /// The set that a connection is waited for in.
     fn epoll_of(&self, connection: &P::Connection) -> &Epoll {
-        self.preferred.as_ref().filter(|_| connection.is_preferred()).unwrap_or(&self.epoll)
+        self.set(connection.is_preferred())
+    }
+
+    fn set(&self, preferred: bool) -> &Epoll {
+        self.preferred.as_ref().filter(|_| preferred).unwrap_or(&self.epoll)
     }
 
     fn serve(&self, worker: &mut P::Worker, slot: usize) {
         let Some(mutex) = self.slots.get(slot) else { return };
         let mut place = lock(mutex);
         let Some(connection) = place.as_mut() else { return };
+        let before = connection.is_preferred();
         match self.protocol.advance(worker, connection) {
             Ok(wait) => {
-                let mut armed = one_shot(wait, slot as u64);
-                if self.epoll_of(connection).modify(connection.stream(), &mut armed).is_err() {
+                let armed = one_shot(wait, slot as u64);
+                if self.arm(connection, before, armed).is_err() {
                     self.vacate(slot, &mut place);
                 }
             }
@@ -315,8 +331,9 @@ impl<P: Protocol> Core<P> {
         }
     }
 
-    fn sweep(&self, now: Instant) -> Vec<Refusal> {
-        let mut refusals = std::mem::take(&mut *lock(&self.turned_away));
+    fn sweep(&self, now: Instant) -> Vec<(Refusal, u64)> {
+        let turned_away = std::mem::take(&mut *lock(&self.turned_away));
+        let mut refusals: Vec<_> = turned_away.into_values().collect();
         for (slot, mutex) in self.slots.iter().enumerate() {
             // A connection that a thread is working on right now is not idle.
             let Ok(mut place) = mutex.try_lock() else { continue };
@@ -325,7 +342,7 @@ impl<P: Protocol> Core<P> {
                 let end = connection.expired();
                 self.vacate(slot, &mut place);
                 if let End::Refused(refusal) = end {
-                    refusals.push(refusal);
+                    refusals.push((refusal, 1));
                 }
             }
         }

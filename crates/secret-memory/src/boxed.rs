@@ -4,8 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::arena::arena;
-use crate::mapping::{Mapping, page_size};
-use crate::policy::InitError;
+use crate::mapping::{Backing, Mapping, page_size};
+use crate::policy::{InitError, Policy};
 
 /// A `T` in a guarded mapping of its own: dropped, wiped and unmapped with the box.
 ///
@@ -30,7 +30,12 @@ impl<T> SecretBox<T> {
     /// When `T` needs an alignment larger than a page, which no type here does.
     pub fn try_new(make: impl FnOnce() -> T) -> Result<Self, InitError> {
         assert!(align_of::<T>() <= page_size());
-        let mapping = Mapping::new(size_of::<T>(), arena().policy)?;
+        // Where this process has secret memory at all, keys don't go elsewhere for want of room.
+        let policy = match crate::backing() {
+            Backing::MemfdSecret => Policy::Require,
+            _ => arena().policy,
+        };
+        let mapping = Mapping::new(size_of::<T>(), policy)?;
         // SAFETY: the mapping is writable, at least as large as a `T`, and aligned to a page.
         unsafe { mapping.base.cast::<T>().write(make()) };
         Ok(Self { mapping, value: PhantomData })

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use site_config::Daemon;
-use testbed::cicada::{Program, about, allow, allow_me_everything, code, sign};
+use testbed::cicada::{Program, about, allow, allow_me_everything, code, eventually, sign};
 use testbed::{Host, Users, is_root_or_skip};
 
 /// Programs with no rule about locking, and one with no rule at all.
@@ -62,8 +62,6 @@ fn a_lock_beats_uses_that_wait_for_their_entry_and_waits_for_nobody() {
     assert!(waiting.iter_mut().take(2).all(is_silent), "an answer left without its entry");
     let mut lock = host.program();
     lock.send(r#"{"op":"lock"}"#).unwrap();
-    // Its entry waits too, and the lock doesn't. Status needs no entry, and another connection with
-    // precedence would wait for the same thread: ask as a program.
     assert!(is_silent(&mut lock), "the lock's entry can't be durable");
     send_to_audit(&host, Signal::SIGCONT);
     assert_eq!(lock.receive().unwrap(), r#"{"state":"locked"}"#);
@@ -75,6 +73,28 @@ fn a_lock_beats_uses_that_wait_for_their_entry_and_waits_for_nobody() {
             matches!(refused.as_deref(), Some("locked" | "audit_unavailable")),
             "a key or signature left after the lock: {reply}"
         );
+    }
+}
+
+#[test]
+fn a_lock_acts_though_the_trail_hangs_and_whoever_locks_waits_elsewhere() {
+    let host = Host::with_identities(&allow_me_everything(), &["cloud-sync"]);
+    host.warm_up("cloud-sync");
+    let mut waiting: Vec<Program> = (0..6).map(|_| host.program()).collect();
+    send_to_audit(&host, Signal::SIGSTOP);
+    for program in &mut waiting {
+        program.send(about("get_key", "cloud-sync")).unwrap();
+    }
+    let mut lock = host.program();
+    lock.send(r#"{"op":"lock"}"#).unwrap();
+    // Others come in and are answered meanwhile, and what they are told is that it is locked.
+    eventually("it is locked", || state(&host) == "locked");
+    assert!(is_silent(&mut lock), "the lock's entry can't be durable");
+    send_to_audit(&host, Signal::SIGCONT);
+    assert_eq!(lock.receive().unwrap(), r#"{"state":"locked"}"#);
+    for mut program in waiting {
+        let reply = program.receive().unwrap();
+        assert!(!reply.contains("\"key\""), "a key left after the lock: {reply}");
     }
 }
 

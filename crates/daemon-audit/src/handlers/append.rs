@@ -3,7 +3,7 @@
 use audit_log::{Operation, Outcome};
 use ipc::audit::{AuditReply, Record};
 use ipc::{Fault, FaultKind, Peer};
-use site_config::Role;
+use site_config::{Daemon, Role};
 
 use crate::service::{AuditService, unavailable};
 
@@ -15,7 +15,7 @@ pub fn handle(service: &AuditService, peer: &Peer, record: Record) -> AuditReply
         let text = format!("an audit record has at most {MAX_TEXT_BYTES} bytes of text");
         return AuditReply::Fault(Fault::new(FaultKind::InvalidInput, text));
     }
-    if !may_report(peer.role, record.operation) {
+    if !may_report(peer.role, &record) {
         let text = format!("{} is not for {} to record", record.operation, peer.role);
         return AuditReply::Fault(Fault::new(FaultKind::InvalidInput, text));
     }
@@ -47,7 +47,8 @@ fn seal_after(record: &Record) -> Option<&'static str> {
 /// Each daemon reports what it does, and none what another does: a daemon that was taken over can't
 /// put a wipe or a signature into another's mouth. Some entries only daemon-audit makes, of what it
 /// knows by itself.
-fn may_report(role: Role, operation: Operation) -> bool {
+fn may_report(role: Role, record: &Record) -> bool {
+    let operation = record.operation;
     let own = operation.is_the_writers_own()
         || matches!(operation, Operation::AuditExport | Operation::SiteChange);
     let common = matches!(
@@ -55,7 +56,8 @@ fn may_report(role: Role, operation: Operation) -> bool {
         Operation::DaemonStart | Operation::DaemonStop | Operation::PeerRefused
     );
     match role {
-        Role::Cicada => common || operation.is_cicadas(),
+        Role::Cicada if common => record.subject.as_deref() == Some(Daemon::Cicada.as_str()),
+        Role::Cicada => operation.is_cicadas(),
         _ => !own && !operation.is_cicadas(),
     }
 }

@@ -10,10 +10,12 @@ mod unlock;
 mod unlock_key;
 
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use cicada_client::{Client, ClientError};
-use site_config::{Layout, LayoutKind};
+use cicada_client::{Client, DEFAULT_TIMEOUT};
+use ipc::Credentials;
+use site_config::{Daemon, Layout, LayoutKind, Peers};
 
 use crate::cli::{Cicada, CicadaCommand};
 use crate::connect::Context;
@@ -44,11 +46,28 @@ fn is_dash(path: &Path) -> bool {
     path == Path::new("-")
 }
 
+/// A connection to the daemon whose uid peers.toml names, and to nobody else: it may be given the unlock
+/// key.
 fn connect(layout: &Layout, socket: &Path) -> Result<Client, Failure> {
-    Client::connect(socket).map_err(|error| match error {
-        ClientError::Unreachable { source, .. } => unreachable(layout, socket, &source),
-        error => error.into(),
-    })
+    let closed = |error: io::Error| unreachable(layout, socket, &error);
+    let stream = UnixStream::connect(socket).map_err(closed)?;
+    let found = Credentials::of(&stream).map_err(closed)?.uid;
+    let peers = Peers::load(layout.peers_file())?;
+    match peers.find_daemon(Daemon::Cicada) {
+        Some(peer) if peer.uid == found => Ok(Client::over(stream, DEFAULT_TIMEOUT)),
+        Some(peer) => {
+            let (socket, expected) = (socket.display(), peer.uid);
+            let text = format!(
+                "{socket} is served by uid {found}, and cicada is uid {expected}; nothing was sent"
+            );
+            Err(Failure::new(Code::REFUSED, text))
+        }
+        None => {
+            let peers = layout.peers_file().display();
+            let text = format!("{peers} has no cicada; nothing was sent. Run `sesame provision`");
+            Err(Failure::new(Code::REFUSED, text))
+        }
+    }
 }
 
 /// Which door is closed, and who opens it.
