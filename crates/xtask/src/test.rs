@@ -14,7 +14,7 @@ pub fn run() -> Result<(), Failed> {
     step("lints", cargo(&lints))?;
     // The tests of the test bed run these binaries.
     step("binaries", cargo(&["build", "--workspace", "--bins", "--examples", "--locked"]))?;
-    let mut tests = cargo(&["test", "--workspace", "--locked"]);
+    let mut tests = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     if let Some(python) = python {
         tests.env("SESAME_TEST_PYTHON", python);
     }
