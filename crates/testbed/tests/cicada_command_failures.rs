@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 use bare::{as_operator, bare, one_object, outcome};
 use cicada_operator::{Place, host, json_of, operator_may, state};
 use data_encoding::{BASE64, HEXLOWER};
+use nix::unistd::Uid;
 use serde_json::json;
 use site_config::Daemon;
 use testbed::cicada::OPERATIONS;
-use testbed::{Host, Outcome, Users};
+use testbed::{Host, Outcome, Users, is_root_or_skip};
 
 #[test]
 fn the_key_is_kept_for_its_owner_only_and_never_printed() {
@@ -153,6 +154,33 @@ fn a_mistake_in_cicada_toml_is_found_without_the_daemon() {
     rules().fail(8);
 }
 
+/// A host whose peers.toml gives cicada this test's own uid, so that a mock can be it.
+fn impersonated() -> Host {
+    let users = Users { cicada: Uid::effective().as_raw(), ..Users::available() };
+    Host::builder().users(users).cicada("").provision()
+}
+
+#[test]
+fn an_unlock_key_goes_to_cicadas_uid_and_to_nobody_else() {
+    if !is_root_or_skip("cicada as another user") {
+        return;
+    }
+    let (host, place) = (Host::builder().cicada("").provision(), Place::new());
+    let path = place.path("cicada.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let heard = std::thread::spawn(move || {
+        let mut heard = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut heard).unwrap();
+        heard
+    });
+    let unlock = ["cicada", "unlock", "--key-file", "-", "--socket"];
+    let refused = host.sesame(unlock).args([path]).stdin([7; 32]).run();
+    assert_eq!(refused.code, 4, "{}", refused.error());
+    assert!(refused.error().contains("nothing was sent"), "{}", refused.error());
+    assert_eq!(heard.join().unwrap(), b"");
+}
+
 /// Something that listens like cicada, says this once, and ends.
 fn impostor(place: &Place, says: &'static str) -> PathBuf {
     let path = place.path("cicada.sock");
@@ -173,7 +201,7 @@ fn status_of(host: &Host, socket: &Path) -> Outcome {
 
 #[test]
 fn a_check_that_fails_is_told_by_the_exit_code() {
-    let (host, place) = (Host::builder().provision(), Place::new());
+    let (host, place) = (impersonated(), Place::new());
     let socket = impostor(
         &place,
         r#"{"state":"locked","version":"1","identities":0,"types":{},"algorithms":{},"isolation":[
@@ -188,7 +216,7 @@ fn a_check_that_fails_is_told_by_the_exit_code() {
 
 #[test]
 fn what_is_not_cicada_is_an_error_and_moves_no_cursor() {
-    let (host, place) = (Host::builder().provision(), Place::new());
+    let (host, place) = (impersonated(), Place::new());
     for (says, code) in [
         ("", 3),
         ("HTTP/1.1 400\r\n\r\n", 3),
