@@ -1,6 +1,6 @@
 //! An identity: its versions, and what is stored of them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use identity_keys::{IdentityKeys, KeyError, NoRandomBytes, SEED_BYTES, Seeds};
 use ipc::codec;
@@ -42,7 +42,7 @@ pub struct Version {
     pub readable_until: Option<u64>,
     seeds: Arc<Seeds>,
     /// Expanded when they are first needed: they take a hundred times the memory of the seeds.
-    keys: Arc<OnceLock<IdentityKeys>>,
+    keys: Arc<Slot>,
 }
 
 impl Version {
@@ -75,14 +75,45 @@ impl Version {
     ///
     /// # Errors
     /// [`KeyError`].
-    pub fn keys(&self) -> Result<&IdentityKeys, KeyError> {
-        if let Some(keys) = self.keys.get() {
-            return Ok(keys);
+    pub fn keys(&self) -> Result<Arc<IdentityKeys>, KeyError> {
+        if let Some(keys) = &*lock(&self.keys) {
+            return Ok(Arc::clone(keys));
         }
-        // Two threads may expand the same seeds; the second one's work is dropped.
-        let expanded = IdentityKeys::expand(&self.seeds)?;
-        Ok(self.keys.get_or_init(|| expanded))
+        // Two threads may expand the same seeds; the first one's work is dropped.
+        let expanded = match IdentityKeys::expand(&self.seeds) {
+            Err(KeyError::Memory(_)) => {
+                forget_expanded();
+                IdentityKeys::expand(&self.seeds)?
+            }
+            expanded => expanded?,
+        };
+        let keys = Arc::new(expanded);
+        *lock(&self.keys) = Some(Arc::clone(&keys));
+        let mut expanded = lock(&EXPANDED);
+        expanded.retain(|slot| slot.strong_count() > 0);
+        expanded.push(Arc::downgrade(&self.keys));
+        Ok(keys)
     }
+}
+
+/// Where expanded keys are kept.
+type Slot = Mutex<Option<Arc<IdentityKeys>>>;
+
+/// The places that may hold some.
+static EXPANDED: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
+
+/// Gives their memory back, but for those that are in use just now: there is no more, and they can be
+/// expanded again.
+fn forget_expanded() {
+    for slot in std::mem::take(&mut *lock(&EXPANDED)) {
+        if let Some(slot) = slot.upgrade() {
+            *lock(&slot) = None;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Identity {

@@ -31,9 +31,13 @@ pub fn handle(
 }
 
 fn encapsulate(version: &Version, to: Option<&EncapsulationKey>) -> Result<Reply, Refused> {
+    let own;
     let key = match to {
         Some(key) => key,
-        None => &*version.keys()?.public().ml_kem_768,
+        None => {
+            own = version.keys()?;
+            &*own.public().ml_kem_768
+        }
     };
     let (ciphertext, secret) = identity_keys::encapsulate(key).map_err(|error| match error {
         EncapsulateError::BadKey => Refused::new(Code::BadRequest, format!("public_key: {error}")),

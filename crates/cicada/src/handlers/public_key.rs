@@ -22,7 +22,8 @@ pub fn handle(
     let (version, record) = version_to_use(service, trail, record, identity, number)?;
     trail.record(record.clone())?;
     answer_if_still_there(service, trail, record, identity, &version, || {
-        let keys = version.keys()?.public();
+        let keys = version.keys()?;
+        let keys = keys.public();
         Ok(match wireguard {
             true => Reply::wireguard_public_key(&keys.x25519),
             false => Reply::public_keys(identity, version.number, keys),
