@@ -76,7 +76,7 @@ impl Connection for Conversation {
 }
 
 impl Conversation {
-    /// With a program that has some rule in cicada.toml.
+    /// With a program that has just connected.
     #[must_use]
     pub fn new(stream: UnixStream, caller: Caller, shares: &Arc<Shares>) -> Self {
         let unfinished = Unfinished::new(shares, caller.credentials.uid);

@@ -41,7 +41,7 @@ pub struct Version {
     /// Until when it can be read, after a rotation; seconds since 1970.
     pub readable_until: Option<u64>,
     seeds: Arc<Seeds>,
-    /// Expanded when they are first needed: they take a hundred times the memory of the seeds.
+    /// Expanded when they are needed: they take two hundred times the memory of the seeds.
     keys: Arc<Slot>,
 }
 

@@ -36,11 +36,12 @@ use site_config::{CicadaConfig, Daemon};
 
 use crate::service::Cicada;
 
-/// A request waits for its entry in the trail, and so many share one `fdatasync`. Each thread costs
-/// some 60 KiB.
+/// A request waits for its entry in the trail, and so many share one `fdatasync`. A thread that has
+/// signed keeps up to 192 KiB of stack (640 KiB unoptimised).
 const WORKERS: usize = 32;
 
-/// Bytes of expanded keys: what some thirty identities in use take.
+/// Bytes of expanded keys, 24 KiB a version in use; with the arena it fits the usual limit of locked
+/// memory, 8 MiB. Where there is more of that more is used, and where there is less they take turns.
 const WORKING_MEMORY: usize = 3 << 20;
 
 /// `sysexits.h`: only a change of configuration mends it (systemd doesn't restart on it).

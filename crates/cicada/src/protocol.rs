@@ -18,8 +18,7 @@ use crate::reply::Reply;
 use crate::request::Request;
 use crate::service::{Cicada, Worker, refusal};
 
-/// One uid has less than half of the connections.
-/// Some are kept for those who may lock.
+/// One uid has less than half of the connections, and some are kept for those who may lock.
 const BOUNDS: Bounds = Bounds { connections: 512, connections_per_uid: 240, preferred: 32 };
 
 impl Protocol for Cicada {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use audit_log::{Operation, Outcome};
 use daemon_runtime::log;
-use ipc::audit::{Record, RecordedActor};
+use ipc::audit::Record;
 use ipc::trail::Trail;
 use site_config::names::IdentityName;
 
@@ -19,8 +19,7 @@ use crate::service::Cicada;
 #[must_use]
 pub fn record_of(operation: Operation, caller: &Caller, identity: Option<&IdentityName>) -> Record {
     let mut record = Record::new(operation, Outcome::Authorised);
-    let (uid, pid) = (caller.credentials.uid, caller.credentials.pid);
-    record.actor = Some(RecordedActor { uid, pid, key: None, name: None });
+    record.actor = Some(caller.credentials.recorded());
     record.subject = identity.map(|identity| identity.as_str().to_owned());
     record
 }

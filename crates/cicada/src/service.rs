@@ -9,7 +9,7 @@ use audit_log::{Operation as Recorded, Outcome};
 use daemon_runtime::{Posture, RefusalLog, StartError, Startup, log};
 use ipc::audit::Record;
 use ipc::trail::{AuditDaemon, Trail};
-use ipc::{Credentials, Fault, Refusal, RefusalReason};
+use ipc::{Credentials, Fault};
 use key_hierarchy::Derivation;
 use secret_memory::{Secret, SecretBytes};
 use site_config::algorithms::Hkdf;
@@ -309,8 +309,7 @@ pub fn time(seconds: u64) -> String {
 #[must_use]
 pub fn refusal(credentials: Credentials, reason: &str) -> Record {
     let mut record = Record::new(Recorded::PeerRefused, Outcome::Refused);
-    record.actor =
-        Some(Refusal { credentials, key: None, reason: RefusalReason::NoRule }.recorded());
+    record.actor = Some(credentials.recorded());
     record.subject = Some(Daemon::Cicada.as_str().to_owned());
     record.detail.insert("reason".to_owned(), reason.to_owned());
     record

@@ -14,7 +14,7 @@ use crate::identity::Identity;
 use crate::sealed::{SealError, Sealed};
 use crate::service::now;
 
-/// Sealed under every unlock key's own store; whatever opens it is the right key.
+/// What is sealed in `store.json`: whatever opens it is the right unlock key.
 const CHECK: &[u8] = b"this is the right key";
 const STORE: &str = "store";
 const ENDING: &str = "identity";
@@ -151,17 +151,20 @@ impl Store {
         read_file(&path).map_err(|source| StoreError::Io { path, source })
     }
 
-    /// Keeps a damaged identity's file under another name; whether there was one.
+    /// Keeps a copy of a damaged identity's file under another name; whether there was one. The file
+    /// itself stays until [`Store::write`] replaces it, so that its name is never free.
     ///
     /// # Errors
-    /// When it can't be renamed.
+    /// When it can't be read or copied.
     pub fn put_aside(&self, name: &IdentityName) -> Result<bool, StoreError> {
-        let path = self.identity_path(name);
+        if !self.has(name) {
+            return Ok(false);
+        }
+        let damaged = self.backup(name)?;
         let aside = self.path(name.as_str(), &format!("{ENDING}.damaged-{}", now()));
-        match fs::rename(&path, aside) {
+        match create_new_atomically(&aside, &damaged, 0o600) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(StoreError::Io { path, source }),
+            Err(source) => Err(StoreError::Io { path: aside, source }),
         }
     }
 

@@ -29,7 +29,10 @@ pub struct PublicKeys {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// No room for the expanded keys.
-    #[error("no secret memory for the keys of another identity, and no other is affected: {0}")]
+    #[error(
+        "no secret memory for the keys of another identity, and no other is affected; raise \
+         LimitMEMLOCK= of the unit, or `ulimit -l`"
+    )]
     Memory(#[from] InitError),
 }
 

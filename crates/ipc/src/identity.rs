@@ -84,6 +84,12 @@ impl Credentials {
         let peer = getsockopt(stream, sockopt::PeerCredentials)?;
         Ok(Self { uid: peer.uid(), pid: peer.pid() })
     }
+
+    /// As the trail records somebody of whom no more is known.
+    #[must_use]
+    pub fn recorded(self) -> RecordedActor {
+        RecordedActor { uid: self.uid, pid: self.pid, key: None, name: None }
+    }
 }
 
 /// A peer that proved its key and has the uid that belongs to it.

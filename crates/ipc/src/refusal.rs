@@ -18,8 +18,7 @@ impl Refusal {
     /// As the trail records it.
     #[must_use]
     pub fn recorded(&self) -> RecordedActor {
-        let Credentials { uid, pid } = self.credentials;
-        RecordedActor { uid, pid, key: self.key, name: None }
+        RecordedActor { key: self.key, ..self.credentials.recorded() }
     }
 }
 

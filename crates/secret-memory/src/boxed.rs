@@ -10,8 +10,9 @@ use crate::policy::{InitError, Policy};
 /// A `T` in a guarded mapping of its own: dropped, wiped and unmapped with the box.
 ///
 /// For what is too large for the arena, whose blocks are powers of two: a mapping takes whole pages,
-/// and none is wasted but the rest of the last one. The pages are chosen by the policy given to
-/// [`crate::init`], and count against `RLIMIT_MEMLOCK`. What `T` itself puts on the heap stays there.
+/// and none is wasted but the rest of the last one. They are like the arena's pages: where those are from
+/// `memfd_secret(2)`, and there is no room for more, there is no box, whatever the policy. They count
+/// against `RLIMIT_MEMLOCK`. What `T` itself puts on the heap stays there.
 pub struct SecretBox<T> {
     mapping: Mapping,
     value: PhantomData<T>,

@@ -1,5 +1,6 @@
 //! cicada as its programs see it: bytes in, bytes out, as any user with any groups.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -8,7 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
-use nix::unistd::Uid;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid};
 use serde_json::Value;
 use site_config::Daemon;
 
@@ -284,6 +286,31 @@ impl Host {
                 program.receive().expect("a reply");
             }
         }
+    }
+
+    /// Stops daemon-audit, all of it: the signal is taken by one thread after the other.
+    ///
+    /// # Panics
+    /// When it isn't running, or doesn't stop.
+    #[track_caller]
+    pub fn hang_audit(&self) {
+        let pid = self.pid(Daemon::Audit);
+        kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("it runs");
+        let is_stopped = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).expect("a thread");
+            stat.rsplit_once(") ").expect("stat").1.starts_with('T')
+        };
+        let tasks = || fs::read_dir(format!("/proc/{pid}/task")).expect("threads").flatten();
+        eventually("daemon-audit is stopped", || tasks().all(is_stopped));
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// When it isn't there any more.
+    #[track_caller]
+    pub fn resume_audit(&self) {
+        kill(Pid::from_raw(self.pid(Daemon::Audit)), Signal::SIGCONT).expect("it is stopped");
     }
 
     /// Whether nothing is in that directory but the store and identities.

@@ -144,6 +144,32 @@ fn one_damaged_identity_does_not_keep_the_others_from_being_used() {
 }
 
 #[test]
+fn a_backup_takes_the_place_of_a_damaged_identity_and_keeps_what_was_there() {
+    let host = Host::with_identities(&allow_me_everything(), &["a"]);
+    let mut program = host.program();
+    let public = program.ask(about("public_key", "a"));
+    let backup = text(&program.ask(about("backup", "a")), "backup");
+    let restore = format!(r#"{{"op":"restore","backup":"{backup}"}}"#);
+    assert_eq!(code(&program.ask(&restore)).as_deref(), Some("exists"), "it is not damaged");
+    fs::write(identity_file(&host, "a"), b"damage").unwrap();
+    program.ask(r#"{"op":"lock"}"#);
+    assert_eq!(program.ask(with_key("unlock", &UNLOCK_KEY)), UNLOCKED);
+    assert_eq!(program.ask(&restore), public);
+    let aside: Vec<_> = fs::read_dir(host.cicada_keys())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().contains("a.identity.damaged-"))
+        .collect();
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    assert_eq!(fs::read(&aside[0]).unwrap(), b"damage");
+    // From the disk again, where the copy aside is nobody's identity.
+    program.ask(r#"{"op":"lock"}"#);
+    program.ask(with_key("unlock", &UNLOCK_KEY));
+    assert_eq!(program.ask(about("public_key", "a")), public);
+    assert!(program.ask(r#"{"op":"status"}"#).contains(r#""identities":1,"#));
+}
+
+#[test]
 fn identities_can_not_be_exchanged_or_copied_under_another_name() {
     let host = Host::with_identities(&allow_me_everything(), &["a", "b"]);
     let mut program = host.program();

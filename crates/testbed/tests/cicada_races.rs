@@ -8,8 +8,6 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use audit_log::{Operation, Outcome};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value;
 use site_config::Daemon;
 use testbed::cicada::{Program, about, allow, allow_me_everything, code, eventually, sign};
@@ -28,22 +26,6 @@ fn host() -> Host {
     let rule = |uid: u32| allow(&format!("uid = {uid}"), "cloud-sync", &USES);
     let text = [allow_me_everything(), rule(PROGRAM), rule(OTHER), rule(THIRD)].concat();
     Host::with_identities(&text, &["cloud-sync", "other"])
-}
-
-/// Stops daemon-audit, all of it: the signal is taken by one thread after the other.
-fn hang(host: &Host) {
-    let pid = host.pid(Daemon::Audit);
-    kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
-    let is_stopped = |task: std::fs::DirEntry| {
-        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap();
-        stat.rsplit_once(") ").unwrap().1.starts_with('T')
-    };
-    let tasks = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    eventually("daemon-audit is stopped", || tasks().all(is_stopped));
-}
-
-fn go_on(host: &Host) {
-    kill(Pid::from_raw(host.pid(Daemon::Audit)), Signal::SIGCONT).unwrap();
 }
 
 /// Nothing has come, for as long as a reply takes a hundred times.
@@ -69,7 +51,7 @@ fn a_lock_beats_uses_that_wait_for_their_entry_and_waits_for_nobody() {
     let uses = [about("get_key", "cloud-sync"), sign("cloud-sync", b"data")];
     let mut waiting: Vec<Program> =
         (0..40).map(|_| host.program_of(PROGRAM, PROGRAM, &[])).collect();
-    hang(&host);
+    host.hang_audit();
     for (program, request) in waiting.iter_mut().zip(uses.iter().cycle()) {
         program.send(request).unwrap();
     }
@@ -77,7 +59,7 @@ fn a_lock_beats_uses_that_wait_for_their_entry_and_waits_for_nobody() {
     let mut lock = host.program();
     lock.send(r#"{"op":"lock"}"#).unwrap();
     assert!(is_silent(&mut lock), "the lock's entry can't be durable");
-    go_on(&host);
+    host.resume_audit();
     assert_eq!(lock.receive().unwrap(), r#"{"state":"locked"}"#);
     assert_eq!(state(&host), "locked");
     for mut program in waiting {
@@ -95,7 +77,7 @@ fn a_lock_acts_though_the_trail_hangs_and_whoever_locks_waits_elsewhere() {
     let host = Host::with_identities(&allow_me_everything(), &["cloud-sync"]);
     host.warm_up("cloud-sync");
     let mut waiting: Vec<Program> = (0..6).map(|_| host.program()).collect();
-    hang(&host);
+    host.hang_audit();
     for program in &mut waiting {
         program.send(about("get_key", "cloud-sync")).unwrap();
     }
@@ -104,7 +86,7 @@ fn a_lock_acts_though_the_trail_hangs_and_whoever_locks_waits_elsewhere() {
     // Others come in and are answered meanwhile, and what they are told is that it is locked.
     eventually("it is locked", || state(&host) == "locked");
     assert!(is_silent(&mut lock), "the lock's entry can't be durable");
-    go_on(&host);
+    host.resume_audit();
     assert_eq!(lock.receive().unwrap(), r#"{"state":"locked"}"#);
     for mut program in waiting {
         let reply = program.receive().unwrap();

@@ -9,8 +9,7 @@ use std::time::Duration;
 use audit_log::{Operation, Outcome};
 use ipc::audit::{AuditRequest, Record};
 use ipc::{Client, FaultKind, Identity, Suite};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, Uid};
+use nix::unistd::Uid;
 use site_config::{Daemon, Role};
 use testbed::cicada::{
     OPERATIONS, Program, UNLOCK_KEY, about, allow, allow_me_everything, code, sign, text, with_key,
@@ -44,31 +43,13 @@ fn requests(program: &mut Program) -> Vec<String> {
     ]
 }
 
-/// Stops daemon-audit, all of it.
-fn hang(host: &Host) {
-    let pid = host.pid(Daemon::Audit);
-    kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
-    let is_stopped = |task: std::fs::DirEntry| {
-        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap();
-        stat.rsplit_once(") ").unwrap().1.starts_with('T')
-    };
-    let tasks = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    while !tasks().all(is_stopped) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn go_on(host: &Host) {
-    kill(Pid::from_raw(host.pid(Daemon::Audit)), Signal::SIGCONT).unwrap();
-}
-
 #[test]
 fn no_answer_leaves_while_its_entry_is_not_durable() {
     let host = host();
     let requests = requests(&mut host.program());
     host.warm_up("cloud-sync");
     let before = host.entries().len();
-    hang(&host);
+    host.hang_audit();
     let mut programs: Vec<Program> = requests.iter().map(|_| host.program()).collect();
     for (program, request) in programs.iter_mut().zip(&requests) {
         program.send(request).unwrap();
@@ -81,7 +62,7 @@ fn no_answer_leaves_while_its_entry_is_not_durable() {
         program.stream.set_nonblocking(false).unwrap();
     }
     assert_eq!(host.entries().len(), before);
-    go_on(&host);
+    host.resume_audit();
     for (program, request) in programs.iter_mut().zip(&requests) {
         let reply = program.receive().unwrap();
         // One of them may come after the revocation.
@@ -106,7 +87,7 @@ fn a_trail_that_hangs_is_a_trail_that_can_not_be_written() {
     assert_eq!(requests.len(), 7);
     let mut brake = Uid::effective().is_root().then(|| host.program_of(54_201, 54_201, &[]));
     let before = snapshot(&host.cicada_keys());
-    hang(&host);
+    host.hang_audit();
     let mut programs: Vec<Program> = requests.iter().map(|_| host.program()).collect();
     for (program, request) in programs.iter_mut().zip(&requests) {
         program.send(request).unwrap();
@@ -119,7 +100,7 @@ fn a_trail_that_hangs_is_a_trail_that_can_not_be_written() {
         let reply = program.receive().unwrap();
         assert_eq!(code(&reply).as_deref(), Some("audit_unavailable"), "{request}: {reply}");
     }
-    go_on(&host);
+    host.resume_audit();
     assert!(snapshot(&host.cicada_keys()) == before, "something was changed");
     let mut program = host.program();
     if brake.is_some() {
