@@ -5,6 +5,7 @@
 //! layout without the unit, what only the unit gives is skipped, and never passed.
 
 mod cgroup;
+mod common;
 mod confinement;
 mod inside;
 mod mounts;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipc::Credentials;
 use serde::Deserialize;
 
-use super::confinement;
+use super::common;
 use super::mounts::Mounts;
 use super::network;
 use super::process::{Process, field};
@@ -128,50 +128,27 @@ pub fn outside(place: &Place, daemon: &Daemon) -> Vec<IsolationCheck> {
 }
 
 fn of_process(judge: &Judge, place: &Place, process: &Process) -> Vec<IsolationCheck> {
-    let threads = process.threads();
-    let of_threads = |look: &dyn Fn(&[String]) -> Judgement| match &threads {
-        Ok(threads) => look(threads),
-        Err(error) => Err(error.clone()),
-    };
-    let mounts = process.read("mountinfo").and_then(|text| Mounts::parse(&text));
-    let of_mounts = |look: &dyn Fn(&Mounts) -> Judgement| {
-        mounts.as_ref().map_or_else(|error| Err(error.clone()), look)
-    };
     let machine = Process::of(1);
     let namespace = |kind: &str| network::namespace(process.link(kind), machine.link(kind));
     let group = process.read("cgroup").and_then(|text| cgroup::directory(&text));
     let of_group = |file, look: fn(&str) -> Judgement| {
         group.clone().and_then(|group| cgroup::read(&group, file)).and_then(|text| look(&text))
     };
-    vec![
-        judge.of_the_unit("user", of_threads(&confinement::identity)),
-        judge.own(
-            "capabilities",
-            of_threads(&|threads| confinement::capabilities(threads, place.unit)),
-        ),
-        judge.own("no-new-privileges", of_threads(&confinement::no_new_privileges)),
-        judge.own("seccomp", of_threads(&|threads| confinement::seccomp(threads, 1))),
-        judge.own(
-            "core-dumps",
-            process.read("limits").and_then(|text| confinement::core_limit(&text)),
-        ),
+    let mounts = process.read("mountinfo").and_then(|text| Mounts::parse(&text));
+    // How many filters were there before the daemon's own can't be told from here.
+    let mut checks = common::checks(judge, place, process, 1);
+    checks.extend([
         judge.of_either("network-namespace", namespace("ns/net")),
-        judge.of_either(
-            "interfaces",
-            process.read("net/dev").and_then(|text| network::interfaces(&text)),
-        ),
         judge.own("network-sockets", network_sockets(process, namespace("ns/net").is_ok())),
-        judge.of_the_unit("root", of_mounts(&Mounts::root)),
-        judge.of_the_unit("tmp", of_mounts(&Mounts::tmp)),
         judge.of_the_unit(
-            "writable",
-            of_mounts(&|mounts| mounts.nothing_else_is_writable(&[&place.state, &place.runtime])),
+            "shared-memory",
+            mounts.and_then(|mounts| shared_memory(&mounts, process)),
         ),
-        judge.of_the_unit("shared-memory", of_mounts(&|mounts| shared_memory(mounts, process))),
         judge.of_the_unit("ipc-namespace", namespace("ns/ipc")),
         judge.of_the_unit("memory-limit", of_group("memory.max", cgroup::memory)),
         judge.of_the_unit("cpu-limit", of_group("cpu.max", cgroup::cpu)),
-    ]
+    ]);
+    checks
 }
 
 /// In a namespace of its own there must be no socket at all; in the machine's, none of the daemon's.
