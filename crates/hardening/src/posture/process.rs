@@ -51,7 +51,7 @@ pub fn process(name: &str, facts: &Facts) -> Vec<Check> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let findings = [
         secret_memory(secret_memory::backing()).in_the_floor(),
-        locked_memory(&status, facts.working_memory),
+        locked_memory(&status, facts.working_memory, secret_memory::backing()),
         seccomp(facts, threads).in_the_floor(),
         no_new_privs(threads).in_the_floor(),
         landlock(facts, threads).in_the_floor(),
@@ -72,7 +72,7 @@ fn secret_memory(backing: Backing) -> Finding {
     Finding::new("secret-memory", pass_or_fail(backing == Backing::MemfdSecret), found)
 }
 
-fn locked_memory(status: &str, working_memory: u64) -> Finding {
+fn locked_memory(status: &str, working_memory: u64, backing: Backing) -> Finding {
     let locked = field(status, "VmLck").and_then(|value| value.split(' ').next()?.parse().ok());
     let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft);
     let allowed = match limit {
@@ -80,6 +80,11 @@ fn locked_memory(status: &str, working_memory: u64) -> Finding {
         bytes => format!("of {} kB allowed", bytes / 1024),
     };
     match locked {
+        // Since Linux 6.12 pages of memfd_secret, which are never swapped, may not be counted here.
+        Some(0_u64) if backing == Backing::MemfdSecret => {
+            let text = format!("by memfd_secret, which this kernel doesn't count; {allowed}");
+            Finding::new("locked-memory", Status::Pass, text)
+        }
         Some(0_u64) => Finding::new("locked-memory", Status::Warn, format!("nothing, {allowed}")),
         Some(kilobytes) if limit < kilobytes * 1024 + working_memory => {
             let needed = working_memory / 1024;
@@ -235,6 +240,16 @@ mod tests {
         for (facts, threads) in cases {
             assert_eq!(landlock(&facts, Some(threads)).status, Status::Fail, "{facts:?}");
         }
+    }
+
+    #[test]
+    fn memory_that_a_kernel_does_not_count_is_locked_only_by_memfd_secret() {
+        let judge = |kilobytes, backing| {
+            locked_memory(&format!("VmLck:\t{kilobytes} kB\n"), 0, backing).status
+        };
+        assert_eq!(judge(0, Backing::MemfdSecret), Status::Pass);
+        assert_eq!(judge(0, Backing::Locked), Status::Warn);
+        assert_eq!(judge(4, Backing::Locked), Status::Pass);
     }
 
     #[test]
