@@ -26,6 +26,7 @@ mod cicada_config;
 mod cicada_replies;
 mod cicada_requests;
 mod frames;
+mod media;
 mod messages;
 mod metadata;
 mod notes;
@@ -36,6 +37,7 @@ mod shape;
 mod shares;
 mod ssh_agent;
 
+pub use self::media::{fat, gpt, manifest, signer, uki, verity};
 pub use audit_files::{audit_archive, audit_files};
 pub use audit_lines::audit_lines;
 pub use cicada_config::cicada_config;

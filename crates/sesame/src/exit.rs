@@ -42,9 +42,9 @@ codes! {
     TRUNCATED = 13, "truncated", "audit verify: the end is missing";
     ROLLED_BACK = 14, "rolled-back", "audit verify: older than the expected head";
     REWRITTEN = 15, "rewritten", "audit verify: another history than the expected one";
-    ABSENT = 16, "absent", "audit verify: there is no trail";
-    SIGNATURE = 17, "signature", "audit verify: a signature or key is wrong or missing";
-    MALFORMED = 18, "malformed", "audit verify: not a trail";
+    ABSENT = 16, "absent", "there is no trail, image or manifest to verify";
+    SIGNATURE = 17, "signature", "verify: a signature or key is wrong or missing";
+    MALFORMED = 18, "malformed", "verify: not a trail, manifest or image";
     UNSEALED = 19, "unsealed", "audit verify: no checkpoint covers the newest entries";
     CONFIG = 20, "config", "configuration or policy contradict themselves or each other";
     BELOW_FLOOR = 21, "below-floor", "this machine is below the security floor";
@@ -52,7 +52,7 @@ codes! {
     NOT_INITIALISED = 23, "not-initialised", "there is no installation yet, or no key store of cicada";
     INVALID = 24, "invalid", "a name or value that cannot be";
     STORAGE = 25, "storage", "the disk is full, read-only or failing";
-    TAMPERED = 26, "tampered", "stored data is not what was written";
+    TAMPERED = 26, "tampered", "stored data, or a boot medium, is not what was written";
     BUSY = 27, "busy", "too much at once, or out of secret memory; try again";
     CANCELLED = 28, "cancelled", "a prompt was cancelled; nothing was done";
     INCOMPLETE = 29, "incomplete", "more factors are needed; what was given is kept for a while";

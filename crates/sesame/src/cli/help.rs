@@ -47,6 +47,11 @@ fn the_help_of_cicada_is_this() {
 }
 
 #[test]
+fn the_help_of_media_is_this() {
+    insta::assert_snapshot!(help(&["media"]));
+}
+
+#[test]
 fn the_help_of_what_makes_and_unlocks_a_profile_is_this() {
     let all = [&["init"][..], &["unlock"], &["profile", "create"], &["key"]].map(help);
     insta::assert_snapshot!(all.join("\n"));

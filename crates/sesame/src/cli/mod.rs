@@ -5,6 +5,7 @@ mod cicada;
 mod factor;
 #[cfg(test)]
 mod help;
+mod media;
 mod share;
 mod vault;
 
@@ -23,6 +24,7 @@ pub use factor::{
     Approve, Chosen, Devices, Enroll, EnrollOptions, Factor, FactorPolicy, Giving, NewFactorSpec,
     PolicyMode,
 };
+pub use media::{Media, VerifyMedia, WriteManifest};
 pub use share::{Share, Split};
 pub use vault::{Restore, Vault};
 
@@ -98,6 +100,9 @@ pub enum Command {
     Audit(Audit),
     /// Post-quantum identities, which cicada keeps for programs
     Cicada(Cicada),
+    /// Boot media: verify a stick or an image, and say what this machine booted
+    #[command(subcommand)]
+    Media(Media),
     /// Settings: what is in force, and where it comes from
     #[command(subcommand)]
     Config(Config),

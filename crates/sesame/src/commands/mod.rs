@@ -9,6 +9,7 @@ mod factor;
 mod init;
 mod key;
 mod lock;
+mod media;
 mod peer;
 mod policy;
 mod posture;
@@ -49,6 +50,7 @@ pub fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Vault(command) => vault::run(&context()?, output, command),
         Command::Audit(command) => audit::run(dir, output, command),
         Command::Cicada(arguments) => cicada::run(dir, output, arguments),
+        Command::Media(command) => media::run(output, command),
         Command::Config(command) => config::run(dir, output, &command),
         Command::Policy(command) => policy::run(&context()?, output, command),
         Command::Key { command: None } => key::show(&context()?, output),

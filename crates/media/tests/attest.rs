@@ -1,0 +1,150 @@
+//! A made-up machine: a /proc, a /sys and a /dev with an image in it.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use media::Digest;
+use media::attest::{Attestation, Paths, boot_device};
+use media::uki::Uki;
+
+use common::Recipe;
+
+struct Machine {
+    _dir: tempfile::TempDir,
+    paths: Paths,
+}
+
+impl Machine {
+    fn write(&self, root: &Path, path: &str, content: impl AsRef<[u8]>) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn new(recipe: &Recipe) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let paths = Paths { proc: at("proc"), sys: at("sys"), dev: at("dev") };
+        let machine = Self { _dir: dir, paths: paths.clone() };
+        let (proc, sys, dev) = (&paths.proc, &paths.sys, &paths.dev);
+        let (_, root) = common::tree(&recipe.data, recipe.block);
+        machine.write(proc, "cmdline", format!("roothash={} ro\n", common::hex(&root)));
+        machine.write(proc, "sys/kernel/osrelease", "6.12.0-test\n");
+        machine.write(proc, "sys/kernel/modules_disabled", "1\n");
+        machine.write(sys, "kernel/security/lockdown", "none integrity [confidentiality]\n");
+        // Another device mapper's device comes first, and has the same name.
+        machine.write(sys, "block/dm-0/dm/uuid", "CRYPT-LUKS2-11-state\n");
+        machine.write(sys, "block/dm-0/dm/name", "root\n");
+        machine.write(sys, "block/dm-1/dm/uuid", "CRYPT-VERITY-11-root\n");
+        machine.write(sys, "block/dm-1/dm/name", "root\n");
+        machine.write(sys, "block/dm-1/ro", "1\n");
+        machine.write(sys, "devices/pci0/block/sda/sda2/partition", "2\n");
+        fs::create_dir_all(sys.join("block/dm-1/slaves")).unwrap();
+        symlink("../../../devices/pci0/block/sda/sda2", sys.join("block/dm-1/slaves/sda2"))
+            .unwrap();
+        machine.write(dev, "sda", [recipe.disk(), vec![0; 4096]].concat());
+        machine
+    }
+
+    fn ask(&self) -> Attestation {
+        Attestation::collect(&self.paths)
+    }
+}
+
+#[test]
+fn a_booted_image_says_what_it_is() {
+    let recipe = Recipe::new();
+    let machine = Machine::new(&recipe);
+    assert_eq!(boot_device(&machine.paths).unwrap(), machine.paths.dev.join("sda"));
+    let found = machine.ask();
+    let (_, root) = common::tree(&recipe.data, recipe.block);
+    assert_eq!(found.root_hash, Ok(Digest(root)));
+    assert_eq!(found.root_hashes_agree(), Some(true));
+    assert_eq!(found.device.as_deref(), Ok("dm-1 \"root\", read-only"));
+    let medium = found.medium.unwrap();
+    assert_eq!(medium.uki, Ok(Digest::of(&recipe.uki())));
+    assert!(medium.strangers.is_empty());
+    assert_eq!(found.release.as_deref(), Ok("6.12.0-test"));
+    assert_eq!(found.lockdown.as_deref(), Ok("confidentiality"));
+    assert_eq!(found.modules_disabled, Ok(true));
+    assert_eq!((found.secure_boot, found.tpm.is_none()), (None, true));
+}
+
+#[test]
+fn a_tpm_says_which_uki_was_booted() {
+    let recipe = Recipe::new();
+    let machine = Machine::new(&recipe);
+    let uki = recipe.uki();
+    let start = Uki::open(&uki.as_slice()).unwrap().pcr11().unwrap().unwrap();
+    let sys = machine.paths.sys.clone();
+    for (phase, value) in Uki::pcr11_in_phases(start) {
+        let value = value.to_string().to_uppercase();
+        machine.write(&sys, "class/tpm/tpm0/pcr-sha256/11", format!("{value}\n"));
+        machine.write(&sys, "class/tpm/tpm0/pcr-sha256/4", "00\n");
+        let found = machine.ask();
+        assert_eq!(found.pcr11_phase(), Some(phase));
+        assert!(found.tpm.unwrap().1.is_err());
+    }
+    machine.write(&sys, "class/tpm/tpm0/pcr-sha256/11", "F".repeat(64));
+    assert_eq!(machine.ask().pcr11_phase(), None);
+}
+
+#[test]
+fn another_medium_and_what_lies_on_it_are_noticed() {
+    let recipe = Recipe::new();
+    let machine = Machine::new(&recipe);
+    let mut other = recipe.clone();
+    other.data[0] ^= 1;
+    other.files.push(("loader/credentials/x.cred".to_owned(), vec![1]));
+    let dev = machine.paths.dev.clone();
+    machine.write(&dev, "sda", other.disk());
+    let found = machine.ask();
+    assert_eq!(found.root_hashes_agree(), Some(false));
+    let strangers = found.medium.unwrap().strangers;
+    assert!(strangers.contains(&"loader/credentials/x.cred".to_owned()), "{strangers:?}");
+}
+
+#[test]
+fn secure_boot_is_the_byte_behind_the_attributes() {
+    let machine = Machine::new(&Recipe::new());
+    let sys = machine.paths.sys.clone();
+    let name = "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+    for (bytes, expected) in [
+        ([6, 0, 0, 0, 1], Some(true)),
+        ([6, 0, 0, 0, 0], Some(false)),
+        ([1, 1, 1, 1, 7], Some(false)),
+    ] {
+        machine.write(&sys, name, bytes);
+        assert_eq!(machine.ask().secure_boot, expected);
+    }
+    machine.write(&sys, name, [1]);
+    assert_eq!(machine.ask().secure_boot, None);
+}
+
+#[test]
+fn a_machine_without_anything_says_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = dir.path().join("nowhere");
+    let paths = Paths { proc: nowhere.clone(), sys: nowhere.clone(), dev: nowhere };
+    let found = Attestation::collect(&paths);
+    assert!(found.root_hash.is_err() && found.device.is_err() && found.medium.is_err());
+    assert!(found.release.is_err() && found.lockdown.is_err() && found.modules_disabled.is_err());
+    assert_eq!((found.root_hashes_agree(), found.pcr11_phase()), (None, None));
+}
+
+#[test]
+fn an_unreadable_medium_hides_nothing_else() {
+    let machine = Machine::new(&Recipe::new());
+    let dev = machine.paths.dev.clone();
+    machine.write(&dev, "sda", vec![0; 4096]);
+    let found = machine.ask();
+    assert!(found.medium.is_err());
+    assert!(found.root_hash.is_ok() && found.device.is_ok());
+    fs::remove_file(dev.join("sda")).unwrap();
+    assert!(machine.ask().medium.unwrap_err().contains("cannot read"));
+}
