@@ -5,11 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod ceremony;
+mod debian;
+mod image;
 mod prerequisites;
 mod python;
 mod step;
 mod test;
 mod test_kernel;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -20,7 +23,19 @@ usage: cargo xtask COMMAND
 
   ceremony   build everything and hold a whole key ceremony with it
   test       format, lints, all tests; what CI runs
-  bench      measure, against floors measured in the same run";
+             --vm NAME   one scenario of vm-tests/scenarios, and nothing else
+  image      build the appliance into target/image; as root, on Debian
+             --check             build it twice and compare
+             lock                take the packages that Debian has now
+             --sign KEY CERT     sign it for Secure Boot, and its manifest
+             --sign-export CERT DIR, --sign-import DIR
+                                 the same with a key on another machine, in two rounds
+  boot       try the image in QEMU, on this terminal
+             --memory MB, --tpm, --disk FILE (a USB stick for it)
+  usb DEVICE write the image to a stick, and read it back
+             --signed, --confirm NAME, --yes-this-disk
+  bench      measure, against floors measured in the same run
+             --image [--cold]    the image: sizes, how long it starts, and how long it is built";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,7 +43,13 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["ceremony"] => ceremony::run(),
         ["test"] => test::run(),
+        ["test", "--vm", name] => vm::run_one(name),
+        ["image", rest @ ..] => image::run(rest),
+        ["boot", rest @ ..] => image::boot(rest),
+        ["usb", rest @ ..] => image::usb(rest),
         ["bench"] => bench(),
+        ["bench", "--image"] => image::bench(false),
+        ["bench", "--image", "--cold"] => image::bench(true),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -48,12 +48,23 @@ pub fn ensure() -> Result<(), Failed> {
 /// Installs the programs that tests drive, or says which of them are missing: those tests then say
 /// that they were left out. In CI that is an error.
 pub fn ensure_programs() -> Result<(), Failed> {
+    match programs("programs that tests drive", &PROGRAMS) {
+        Err(Failed(reason)) if !is_ci() => {
+            eprintln!("xtask: left out: {reason}");
+            Ok(())
+        }
+        installed => installed,
+    }
+}
+
+/// Installs what is missing of these programs, each with its package.
+pub fn programs(what: &str, programs: &[(&str, &str)]) -> Result<(), Failed> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
     // Where an ordinary user has them, too.
     directories.extend(["/usr/sbin".into(), "/sbin".into()]);
     let there = |program: &str| directories.iter().any(|place| place.join(program).is_file());
-    let missing: Vec<&str> = PROGRAMS
+    let missing: Vec<&str> = programs
         .iter()
         .filter(|(program, _)| !there(program))
         .map(|(_, package)| *package)
@@ -61,13 +72,7 @@ pub fn ensure_programs() -> Result<(), Failed> {
     if missing.is_empty() {
         return Ok(());
     }
-    match install("programs that tests drive", &missing) {
-        Err(Failed(reason)) if !is_ci() => {
-            eprintln!("xtask: left out: {reason}");
-            Ok(())
-        }
-        installed => installed,
-    }
+    install(what, &missing)
 }
 
 fn missing_libraries() -> Vec<&'static str> {

@@ -1,17 +1,19 @@
 //! `cargo xtask test`: what CI runs, and nothing else does more.
 
 use crate::step::{Failed, cargo, step};
-use crate::{prerequisites, python, test_kernel};
+use crate::{prerequisites, python, test_kernel, vm};
 
 pub fn run() -> Result<(), Failed> {
     prerequisites::ensure()?;
     prerequisites::ensure_programs()?;
     test_kernel::ensure()?;
     // First of all, because it may need the network.
-    let python = python::ensure()?;
+    let python = python::ANOTHER_IMPLEMENTATION.ensure()?;
+    let linters = python::VM_TESTS.ensure()?;
     step("format", cargo(&["fmt", "--all", "--check"]))?;
     let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     step("lints", cargo(&lints))?;
+    vm::check(linters.as_deref())?;
     // The tests of the test bed run these binaries.
     step("binaries", cargo(&["build", "--workspace", "--bins", "--examples", "--locked"]))?;
     let mut tests = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
@@ -19,7 +21,9 @@ pub fn run() -> Result<(), Failed> {
         tests.env("SESAME_TEST_PYTHON", python);
     }
     step("tests", tests)?;
-    supply_chain()
+    supply_chain()?;
+    // Last, since they take longest.
+    vm::run_all()
 }
 
 /// Licences, sources and duplicates; needs cargo-deny, which takes longer to build than we do.

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::debian;
 use crate::prerequisites::is_ci;
 use crate::step::{Failed, step, target};
 
 const PACKAGE: &str = "linux-image-cloud-amd64";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Fetches the kernel, or says that tests are left out for want of it. In CI that is an error.
 pub fn ensure() -> Result<(), Failed> {
@@ -30,15 +30,11 @@ fn fetch(place: &Path) -> Result<(), Failed> {
     if !cfg!(target_arch = "x86_64") {
         return Err(Failed("the tests that need one know x86-64 only".to_owned()));
     }
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let codename = field(&release, "VERSION_CODENAME")
-        .filter(|_| field(&release, "ID") == Some("debian"))
-        .ok_or_else(|| Failed("this is not Debian".to_owned()))?;
-    let mirror =
-        mirror(codename).ok_or_else(|| Failed("apt has no source of Debian".to_owned()))?;
-    let suite = match field(&release, "VERSION_ID") {
-        Some("12") => format!("{codename}-backports"),
-        _ => codename.to_owned(),
+    let release = debian::release()?;
+    let mirror = debian::mirror(&release.codename)?;
+    let suite = match release.version.as_str() {
+        "12" => format!("{}-backports", release.codename),
+        _ => release.codename,
     };
     let scratch = target().join("test-kernel-download");
     let failed = |error: std::io::Error| Failed(format!("{}: {error}", scratch.display()));
@@ -46,7 +42,7 @@ fn fetch(place: &Path) -> Result<(), Failed> {
     for directory in ["lists/partial", "cache/archives/partial"] {
         fs::create_dir_all(scratch.join(directory)).map_err(failed)?;
     }
-    let list = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
+    let list = format!("deb [signed-by={}] {mirror} {suite} main\n", debian::KEYRING);
     fs::write(scratch.join("sources.list"), list).map_err(failed)?;
     let apt = Apt(scratch.clone());
     step("the list of Debian's kernels", apt.command("apt-get", &["-qq", "update"]))?;
@@ -94,55 +90,5 @@ impl Apt {
         let name = text.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
         name.map(|name| format!("linux-image-{name}"))
             .ok_or_else(|| Failed(format!("apt knows no {PACKAGE}")))
-    }
-}
-
-/// Where this machine gets this release of Debian from: sources.list(5), in either form.
-fn mirror(codename: &str) -> Option<String> {
-    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
-    let directory = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
-    files.extend(directory.map(|entry| entry.path()));
-    let text = |path: PathBuf| fs::read_to_string(path).ok();
-    files.into_iter().filter_map(text).find_map(|text| mirror_in(&text, codename))
-}
-
-fn mirror_in(text: &str, codename: &str) -> Option<String> {
-    let names = |line: &str| line.split_whitespace().any(|word| word == codename);
-    let one_line = text.lines().find(|line| line.starts_with("deb ") && names(line));
-    if let Some(line) = one_line {
-        return line.split_whitespace().find(|word| word.contains("://")).map(str::to_owned);
-    }
-    let stanza = text.split("\n\n").find(|stanza| {
-        stanza.lines().any(|line| line.strip_prefix("Suites:").is_some_and(names))
-    })?;
-    let uris = stanza.lines().find_map(|line| line.strip_prefix("URIs:"))?;
-    uris.split_whitespace().next().map(str::to_owned)
-}
-
-/// A value of os-release(5).
-fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
-    let value = |line: &'t str| line.strip_prefix(name)?.strip_prefix('=');
-    text.lines().find_map(value).map(|value| value.trim_matches('"'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_of_a_source_are_read() {
-        let list = "# a comment\ndeb [signed-by=/k] http://one.example/debian bookworm main\n";
-        assert_eq!(mirror_in(list, "bookworm").unwrap(), "http://one.example/debian");
-        let sources = "Types: deb\nURIs: http://other.example\nSuites: nodistro\n\nTypes: deb\n\
-            # a comment\nURIs: http://two.example/debian\nSuites: bookworm bookworm-updates\n";
-        assert_eq!(mirror_in(sources, "bookworm").unwrap(), "http://two.example/debian");
-        assert_eq!(mirror_in(sources, "trixie"), None);
-        assert_eq!(mirror_in("", "trixie"), None);
-    }
-
-    #[test]
-    fn a_release_says_what_it_is() {
-        let text = "PRETTY_NAME=\"Debian\"\nVERSION_ID=\"12\"\nID=debian\n";
-        assert_eq!((field(text, "VERSION_ID"), field(text, "ID")), (Some("12"), Some("debian")));
     }
 }

@@ -1,0 +1,153 @@
+//! The UKI and the disk with the signature in them. Nothing else of the disk changes.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use media::layout::Layout;
+use media::manifest::Signed;
+use media::storage::{Disk, Storage};
+use media::{Description, Manifest, Progress};
+
+use super::certificate::Certificate;
+use super::unsigned::{Unsigned, inside, inside_scratch};
+use crate::failed::{Failed, output};
+
+const UKI: &str = "signed.efi";
+const DISK: &str = "signed.raw";
+const ESP: &str = "esp";
+
+/// Makes the ESP as systemd-repart made the unsigned one: the same programs, options and times.
+const MAKE_ESP: &str = "\
+rm -rf \"$1\" \"$1.tree\"
+mkdir -p \"$1.tree/EFI/BOOT\"
+cp \"$2\" \"$1.tree/EFI/BOOT/BOOTX64.EFI\"
+find \"$1.tree\" -exec touch --date \"@$SOURCE_DATE_EPOCH\" {} +
+truncate --size \"$3\" \"$1\"
+mkfs.vfat -F 32 -S 512 -i \"$4\" -n \"$5\" \"$1\"
+mcopy -s -p -Q -m -i \"$1\" \"$1.tree/EFI\" ::
+rm -r \"$1.tree\"";
+
+/// A signed image in the scratch directory, and what its manifest has to be.
+pub struct SignedImage<'u> {
+    unsigned: &'u Unsigned<'u>,
+    pub manifest: Manifest,
+}
+
+impl<'u> SignedImage<'u> {
+    /// Puts a signature that has been checked into a copy of the disk.
+    pub fn make(
+        unsigned: &'u Unsigned<'u>,
+        certificate: &Certificate,
+        signature: &[u8],
+    ) -> Result<Self, Failed> {
+        attach(unsigned, certificate, signature)?;
+        copy_with_esp(unsigned)?;
+        let description = describe(&unsigned.scratch(DISK))?;
+        let mut manifest = unsigned.manifest.clone();
+        let Description { mut disk, mut uki, root, kernel, pcr11 } = description;
+        // What is measured and verified at boot is what it was.
+        if (&root, &kernel, &pcr11) != (&manifest.root, &manifest.kernel, &manifest.pcr11) {
+            return Err(Failed(
+                "the signed image would boot something else; target/image is as it was".to_owned(),
+            ));
+        }
+        disk.file = file_name(&unsigned.places.result("signed.raw"))?;
+        uki.file = file_name(&unsigned.places.result("signed.efi"))?;
+        manifest.signed = Some(Signed { disk, uki, certificate_sha256: certificate.sha256() });
+        Ok(Self { unsigned, manifest })
+    }
+
+    /// Puts everything where a person finds it, the manifest last.
+    pub fn install(&self, signature: &[u8]) -> Result<(), Failed> {
+        let places = self.unsigned.places;
+        let manifest = places.result("manifest.json");
+        let (new_manifest, new_signature) =
+            (self.unsigned.scratch("manifest"), self.unsigned.scratch("signature"));
+        fs::write(&new_manifest, self.manifest.render())
+            .map_err(Failed::io("write", &new_manifest))?;
+        fs::write(&new_signature, signature).map_err(Failed::io("write", &new_signature))?;
+        for (from, to) in [
+            (self.unsigned.scratch(UKI), places.result("signed.efi")),
+            (self.unsigned.scratch(DISK), places.result("signed.raw")),
+            (new_signature, Manifest::signature_of(&manifest)),
+            (new_manifest, manifest),
+        ] {
+            fs::rename(&from, &to).map_err(Failed::io("write", &to))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the signed UKI, and has another program say that firmware will take it.
+fn attach(
+    unsigned: &Unsigned<'_>,
+    certificate: &Certificate,
+    signature: &[u8],
+) -> Result<(), Failed> {
+    let pkcs7 = unsigned.scratch("pkcs7");
+    let content = unsigned.to_be_signed.signed(certificate, signature)?;
+    fs::write(&pkcs7, content).map_err(Failed::io("write", &pkcs7))?;
+    let pem = unsigned.scratch("certificate.pem");
+    fs::write(&pem, &certificate.pem).map_err(Failed::io("write", &pem))?;
+
+    let unsigned_uki = inside(&unsigned.places.result("efi"));
+    let mut attach = unsigned.command("/usr/bin/osslsigncode", None)?;
+    attach.args(["attach-signature", "-h", "sha256", "-sigin", &inside_scratch("pkcs7")]);
+    attach.args(["-CAfile", &inside_scratch("certificate.pem")]);
+    attach.args(["-in", &unsigned_uki, "-out", &inside_scratch(UKI)]);
+    output("osslsigncode attach-signature", &mut attach)?;
+    let mut verify = unsigned.command("/usr/bin/sbverify", None)?;
+    verify.args(["--cert", &inside_scratch("certificate.pem"), &inside_scratch(UKI)]);
+    output("sbverify", &mut verify).map(drop)
+}
+
+fn copy_with_esp(unsigned: &Unsigned<'_>) -> Result<(), Failed> {
+    let from = unsigned.places.result("raw");
+    let disk = Disk::open(&from).map_err(Failed::io("read", &from))?;
+    let layout = Layout::read(&disk)
+        .map_err(|error| Failed(format!("{}: {error}; nothing was signed", from.display())))?;
+    let (partition, region) = layout.esp;
+    let mut old = vec![0; usize::try_from(partition.bytes).unwrap_or(0)];
+    region.read_exact_at(&mut old, 0).map_err(Failed::io("read", &from))?;
+    // If it can't be made again as it is, more than the UKI would change.
+    if make_esp(unsigned, &inside(&unsigned.places.result("efi")), &old)? != old {
+        return Err(Failed(format!(
+            "the ESP of {} is not made of its UKI alone; nothing was signed. `cargo xtask image` builds it anew",
+            from.display()
+        )));
+    }
+    let new = make_esp(unsigned, &inside_scratch(UKI), &old)?;
+    let to = unsigned.scratch(DISK);
+    fs::copy(&from, &to).map_err(Failed::io("write", &to))?;
+    let disk = OpenOptions::new().write(true).open(&to).map_err(Failed::io("write", &to))?;
+    let written = disk.write_all_at(&new, partition.start).and_then(|()| disk.sync_all());
+    written.map_err(Failed::io("write", &to))
+}
+
+/// An ESP with this UKI, of the size, serial number and label of another one.
+fn make_esp(unsigned: &Unsigned<'_>, uki: &str, like: &[u8]) -> Result<Vec<u8>, Failed> {
+    // Where FAT32 has its serial number and its label (Microsoft's FAT specification, 3.3).
+    let (Some(serial), Some(label)) = (like.get(67..71), like.get(71..82)) else {
+        return Err(Failed("the ESP has no boot sector; nothing was signed".to_owned()));
+    };
+    let serial: String = serial.iter().rev().map(|byte| format!("{byte:02x}")).collect();
+    let mut make = unsigned.command("/bin/sh", None)?;
+    make.env("SOURCE_DATE_EPOCH", unsigned.manifest.source.date.to_string());
+    make.args(["-euc", MAKE_ESP, "sh", &inside_scratch(ESP), uki, &like.len().to_string()]);
+    make.args([serial.as_str(), String::from_utf8_lossy(label).trim_end()]);
+    output("an ESP with the UKI", &mut make)?;
+    let made = unsigned.scratch(ESP);
+    fs::read(&made).map_err(Failed::io("read", &made))
+}
+
+fn describe(disk: &Path) -> Result<Description, Failed> {
+    Description::read(disk, &mut Progress::new(&mut |_, _| ()))
+        .map_err(|error| Failed(format!("the signed disk: {error}; target/image is as it was")))
+}
+
+fn file_name(path: &Path) -> Result<media::manifest::FileName, Failed> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    media::manifest::FileName::new(name.into_owned())
+        .map_err(|error| Failed(format!("{}: {error}", path.display())))
+}
