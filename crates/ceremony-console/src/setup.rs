@@ -11,6 +11,11 @@ use crate::menu::{self, Choice};
 use crate::power::POWER_OFF;
 use crate::volume::{self, Places, VolumeError};
 
+/// `sesame media attest`: the kernel lacks what daemons need (`sesame --help`).
+const BELOW_FLOOR: i32 = 21;
+/// `sesame media attest`: the medium is not the one that was booted, or has more on it.
+const TAMPERED: i32 = 26;
+
 /// Where [`State`] is written for other programs: one line.
 pub const STATE_FILE: &str = "/run/ceremony/state";
 
@@ -54,6 +59,9 @@ pub enum SetupError {
     /// The answer can't be kept.
     #[error("cannot write {STATE_FILE}: {0}")]
     StateFile(#[source] io::Error),
+    /// There is more on the medium than there should be, or something else.
+    #[error("the medium is not what it should be; nothing is started from it")]
+    Tampered,
     /// The person wants the machine to be switched off.
     #[error("this machine is being switched off")]
     PowerOff,
@@ -64,7 +72,7 @@ pub enum SetupError {
 /// # Errors
 /// [`SetupError`]: nothing that depends on state starts then.
 pub fn run(host: &mut dyn Host, places: &Places, state_file: &Path) -> Result<State, SetupError> {
-    attest(host);
+    attest(host)?;
     let state = loop {
         if let Some(state) = once(host, places)? {
             break state;
@@ -80,11 +88,26 @@ fn write_state(path: &Path, state: &State) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o644))
 }
 
-/// What `sesame media attest` prints is what people hold against their sheet.
-fn attest(host: &mut dyn Host) {
+/// What `sesame media attest` prints is what people hold against their sheet. Its exit status decides what
+/// follows: below the floor the daemons refuse by themselves, and say why; on a medium that has more than it
+/// should, nobody is asked for anything.
+fn attest(host: &mut dyn Host) -> Result<(), SetupError> {
     host.say("\nSesame\n\n");
     let failed = match host.run(&["sesame", "media", "attest"]) {
-        Ok(Ended::Exit(0)) => return,
+        Ok(Ended::Exit(0 | BELOW_FLOOR)) => return Ok(()),
+        Ok(Ended::Exit(TAMPERED)) => {
+            host.say(
+                "\nTHIS MEDIUM IS NOT WHAT IT SHOULD BE (above). Nothing is started from it, and nothing was \
+                 written.\nCheck it on another machine: sesame media verify\n\n",
+            );
+            // If nobody can answer, the machine stays as it is, with these lines on its console.
+            while host.ask("Enter switches this machine off: ").is_ok() {
+                if matches!(host.run(POWER_OFF), Ok(ended) if ended.is_success()) {
+                    break;
+                }
+            }
+            return Err(SetupError::Tampered);
+        }
         Ok(ended) => ended.to_string(),
         Err(error) => error.to_string(),
     };
@@ -92,6 +115,7 @@ fn attest(host: &mut dyn Host) {
         "\nThe boot attestation was not made ({failed}): nothing here says what this machine runs. Hold no \
          ceremony on it before somebody knows why.\n"
     ));
+    Ok(())
 }
 
 /// One round of questions; `None` asks again.

@@ -1,6 +1,7 @@
 //! `image check`: a second build, elsewhere, must be the first one bit for bit.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,16 +17,16 @@ use crate::places::Places;
 use crate::tools::{self, Tools};
 use crate::tree;
 
-/// Builds from a copy of the sources in another directory, and compares with the image that is there, or
-/// builds that too. With `keep_programs`, our programs are those of the first build.
+/// Builds, builds again from a copy of the sources in another directory, and compares. With `keep_programs`,
+/// tools and our programs are those of the first build.
 pub fn check(places: &Places, keep_programs: bool) -> Result<(), Failed> {
-    if !places.result("raw").exists() {
-        build(places)?;
-    }
+    build(places)?;
     let again = elsewhere(places)?;
     if keep_programs {
-        let (from, to) = (places.binaries(), again.binaries());
-        copy(&from, &to)?;
+        copy(&places.binaries(), &again.binaries())?;
+        symlink(places.tools(), again.tools()).map_err(Failed::io("make", &again.tools()))?;
+        let stamp = again.tools_stamp();
+        fs::copy(places.tools_stamp(), &stamp).map_err(Failed::io("write", &stamp))?;
     }
     build_apart(&again)?;
     let mut differ = Vec::new();
@@ -89,6 +90,11 @@ fn elsewhere(places: &Places) -> Result<Places, Failed> {
         }
         let parent = to.parent().expect("below the copy");
         fs::create_dir_all(parent).map_err(Failed::io("make", parent))?;
+        if from.is_symlink() {
+            let target = fs::read_link(&from).map_err(Failed::io("read", &from))?;
+            symlink(target, &to).map_err(Failed::io("make", &to))?;
+            continue;
+        }
         fs::copy(&from, &to).map_err(Failed::io("copy", &from))?;
         // Cargo builds again what is newer than its programs.
         let modified = fs::metadata(&from).and_then(|metadata| metadata.modified());

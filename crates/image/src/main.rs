@@ -51,7 +51,7 @@ enum Command {
     Check {
         #[command(flatten)]
         sources: Sources,
-        /// Don't build our programs a second time (some minutes less).
+        /// Don't build tools and our programs a second time (some minutes less).
         #[arg(long)]
         keep_programs: bool,
     },

@@ -63,6 +63,11 @@ impl Places {
         self.output.join("tools")
     }
 
+    /// Says which packages the tools tree was made of; written last.
+    pub fn tools_stamp(&self) -> PathBuf {
+        self.output.join("tools.stamp")
+    }
+
     /// Sources of the crates that we depend on.
     pub fn vendored(&self) -> PathBuf {
         self.output.join("vendored")

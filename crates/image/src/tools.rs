@@ -35,7 +35,7 @@ pub fn ensure(places: &Places) -> Result<(Tools, Lock), Failed> {
     let lock = Lock::read(&places.lock())?;
     apt::fetch(places, &lock)?;
     let root = places.tools();
-    let stamp = places.output.join("tools.stamp");
+    let stamp = places.tools_stamp();
     // The tree is that of these lines; and a repository for mkosi is made with it.
     let wanted = Digest::of(lock.render().as_bytes()).to_string();
     if fs::read_to_string(&stamp).is_ok_and(|made| made == wanted)

@@ -110,6 +110,14 @@ fn another_medium_and_what_lies_on_it_are_noticed() {
 }
 
 #[test]
+fn a_root_that_is_on_no_partition_has_no_medium() {
+    let machine = Machine::new(&Recipe::new());
+    fs::remove_file(machine.paths.sys.join("devices/pci0/block/sda/sda2/partition")).unwrap();
+    let reason = boot_device(&machine.paths).unwrap_err();
+    assert_eq!(reason, "dm-1 is on no partition of a disk");
+}
+
+#[test]
 fn secure_boot_is_the_byte_behind_the_attributes() {
     let machine = Machine::new(&Recipe::new());
     let sys = machine.paths.sys.clone();

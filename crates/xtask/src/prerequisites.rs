@@ -137,7 +137,7 @@ pub fn install(missing: &str, packages: &[&str]) -> Result<(), Failed> {
 }
 
 /// Whether we may install packages.
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     std::fs::metadata("/proc/self")
         .is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0)
 }

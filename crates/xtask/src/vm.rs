@@ -3,12 +3,11 @@
 //! The driver is Python, and QEMU, the firmware and swtpm come from the tree of tools that made the
 //! image; entering it takes root.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
 use crate::image;
-use crate::prerequisites::is_ci;
+use crate::prerequisites::{self, is_ci};
 use crate::step::{Failed, step, target, workspace};
 
 /// Scenarios at a time; each machine has two processors, and waits much.
@@ -23,7 +22,7 @@ pub fn check(python: Option<&Path>) -> Result<(), Failed> {
     step("the VM tests' own code", check)
 }
 
-/// Runs every scenario, or says in one line why none; in CI that is an error.
+/// Builds the image twice and runs every scenario, or says in one line why none; in CI that is an error.
 pub fn run_all() -> Result<(), Failed> {
     if let Some(missing) = missing() {
         let left_out = format!("the VM tests are left out: {missing}");
@@ -33,6 +32,7 @@ pub fn run_all() -> Result<(), Failed> {
         eprintln!("xtask: {left_out}");
         return Ok(());
     }
+    image::run(&["--check", "--keep-programs"])?;
     scenarios(&[])
 }
 
@@ -57,7 +57,7 @@ fn scenarios(names: &[&str]) -> Result<(), Failed> {
 fn missing() -> Option<&'static str> {
     if !cfg!(target_arch = "x86_64") {
         Some("the image is one for x86-64")
-    } else if !std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
+    } else if !prerequisites::is_root() {
         Some("they need root, to enter the tree of tools that the image is made with")
     } else if !Path::new("/usr/bin/apt-get").exists() {
         Some("the image and its tools are made of Debian's packages, and this is not Debian")

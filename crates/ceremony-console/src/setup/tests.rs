@@ -49,9 +49,27 @@ fn the_attestation_comes_before_the_question() {
 
 #[test]
 fn a_machine_that_attests_nothing_says_so() {
-    let mut setup = Setup::new(listing(&["1"], 1).with("sesame media attest", Ended::Exit(26), ""));
+    let mut setup = Setup::new(listing(&["1"], 1).with("sesame media attest", Ended::Exit(1), ""));
     setup.run().unwrap();
-    assert!(setup.host.heard.contains("The boot attestation was not made (exit status 26)"));
+    assert!(setup.host.heard.contains("The boot attestation was not made (exit status 1)"));
+}
+
+#[test]
+fn a_machine_below_the_floor_is_asked_all_the_same() {
+    let mut setup = Setup::new(listing(&["1"], 1).with("sesame media attest", Ended::Exit(21), ""));
+    assert_eq!(setup.run().unwrap(), State::Memory);
+    assert!(!setup.host.heard.contains("attestation"));
+}
+
+#[test]
+fn a_medium_that_was_altered_leads_nowhere_but_off() {
+    let host = listing(&["1", "1"], 1).with("sesame media attest", Ended::Exit(26), "");
+    let mut setup = Setup::new(host.with("systemctl", Ended::Exit(1), ""));
+    assert!(matches!(setup.run(), Err(SetupError::Tampered)));
+    assert!(!setup.host.heard.contains("Where is the state"));
+    let off = POWER_OFF.join(" ");
+    assert_eq!(setup.host.run, ["sesame media attest".to_owned(), off.clone(), off]);
+    assert_eq!(setup.state(), None);
 }
 
 #[test]
