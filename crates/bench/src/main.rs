@@ -6,6 +6,7 @@
 
 mod cicada;
 mod floors;
+mod image;
 mod modes;
 mod processes;
 mod requests;
@@ -14,6 +15,7 @@ mod trail;
 
 use testbed::{Host, Users};
 
+use crate::image::Measurement;
 use crate::table::Table;
 
 #[global_allocator]
@@ -21,16 +23,24 @@ static ALLOCATOR: secret_memory::WipingAllocator = secret_memory::WipingAllocato
 
 fn main() {
     let mut table = Table::default();
-    match std::env::args().nth(1).as_deref() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
         None => everything(&mut table),
+        Some("image") => match Measurement::parse(&arguments[1..]) {
+            Some(measurement) => measurement.measure(&mut table),
+            None => {
+                eprintln!("bench: image wants IMAGE OUT [COLD WARM]; `cargo xtask bench --image`");
+                std::process::exit(2);
+            }
+        },
         Some("verify") => trail::verify_all(&mut table),
         Some("unlock") => modes::unlock(&mut table),
         Some("append") => trail::append(&host(), &mut table),
         Some("cicada") => cicada::cicada(&mut table),
         Some(other) => {
             eprintln!(
-                "bench: {other:?} is none of verify, append, unlock and cicada; without it, all is \
-                 measured"
+                "bench: {other:?} is none of verify, append, unlock, cicada and image; without it, all but \
+                 the image is measured"
             );
             std::process::exit(2);
         }

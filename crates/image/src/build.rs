@@ -17,7 +17,7 @@ use crate::places::{NAME, Places};
 use crate::tools::{Tools, inside};
 use crate::{binaries, repository, sbom, stage, tools, tree};
 
-/// `image build`. Where nothing has changed since the last one, only the manifest is written anew.
+/// `image build`. Where nothing has changed since the last one, nothing is done.
 pub fn build(places: &Places) -> Result<(), Failed> {
     if !nix::unistd::Uid::effective().is_root() {
         let why =
@@ -32,18 +32,24 @@ pub fn build(places: &Places) -> Result<(), Failed> {
     stage::stage(places, &programs)?;
     let inputs = inputs(places, &lock)?;
     let stamp = places.output.join("image.stamp");
-    let [disk, uki, ..] = results(places);
+    let results = results(places);
     let made = fs::read_to_string(&stamp).is_ok_and(|made| made == inputs);
-    if !(made && disk.exists() && uki.exists()) {
-        let _ = fs::remove_file(&stamp);
-        repository::make(places, &lock)?;
-        mkosi(places, &tools, &lock)?;
-        fs::write(&stamp, inputs).map_err(Failed::io("write", &stamp))?;
+    if made && results.iter().all(|file| file.exists()) {
+        eprintln!("image: {} is up to date", results[0].display());
+        return Ok(());
     }
+    // What was signed is another image.
+    let signed = ["signed.raw", "signed.efi", "manifest.json.sig"].map(|end| places.result(end));
+    for file in signed.iter().chain([&stamp]).filter(|file| file.exists()) {
+        fs::remove_file(file).map_err(Failed::io("remove", file))?;
+    }
+    repository::make(places, &lock)?;
+    mkosi(places, &tools, &lock)?;
     let manifest = describe(places, &lock)?;
+    fs::write(&stamp, inputs).map_err(Failed::io("write", &stamp))?;
     eprintln!(
         "image: {} ({:.1} MB) took {:.0} s after the programs\nimage: root hash {}",
-        disk.display(),
+        results[0].display(),
         manifest.disk.bytes as f64 / 1e6,
         start.elapsed().as_secs_f64(),
         manifest.root.verity_root_hash,

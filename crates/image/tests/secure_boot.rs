@@ -42,7 +42,7 @@ fn firmware_starts_the_signed_image_and_no_other() {
 /// What the firmware does with a disk.
 fn boot(image: &Image, extension: &str) -> &'static str {
     let file = |extension: &str| format!("/build/output/{NAME}.{extension}");
-    fs::copy(image.file("variables"), image.file("variables.copy")).unwrap();
+    fs::copy(image.file("variables"), image.file("variables.copy")).expect("the means of the test");
     let ovmf = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
     let mut qemu = image.enter(&["qemu-system-x86_64", "-no-user-config", "-nodefaults"]);
     qemu.args(["-machine", "q35,smm=on", "-accel", "tcg,thread=multi,tb-size=512"]);
@@ -56,9 +56,10 @@ fn boot(image: &Image, extension: &str) -> &'static str {
     let disk = file(extension);
     qemu.arg("-drive").arg(format!("if=none,id=root,format=raw,readonly=on,file={disk}"));
     qemu.args(["-device", "virtio-blk-pci,drive=root,bootindex=0"]);
-    let mut machine = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut machine =
+        qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the means of the test");
 
-    let mut console = machine.stdout.take().unwrap();
+    let mut console = machine.stdout.take().expect("the means of the test");
     let (sender, receiver) = mpsc::channel();
     let reader = thread::spawn(move || {
         let mut buffer = [0; 4096];
@@ -79,9 +80,9 @@ fn boot(image: &Image, extension: &str) -> &'static str {
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break "neither",
         }
     };
-    machine.kill().unwrap();
-    machine.wait().unwrap();
-    reader.join().unwrap();
+    machine.kill().expect("the means of the test");
+    machine.wait().expect("the means of the test");
+    reader.join().expect("the means of the test");
     assert_ne!(verdict, "neither", "{}", String::from_utf8_lossy(&said));
     verdict
 }
@@ -101,7 +102,10 @@ fn enroll(image: &Image, key: &Key) {
     const KEYS: u32 = 0x27;
     const SETTING: u32 = 0x03;
 
-    let der = X509::from_pem(&fs::read(key.certificate()).unwrap()).unwrap().to_der().unwrap();
+    let der = X509::from_pem(&fs::read(key.certificate()).expect("the means of the test"))
+        .expect("the means of the test")
+        .to_der()
+        .expect("the means of the test");
     let entry = 16 + der.len() as u32;
     let mut list = X509_CERTIFICATE.to_bytes_le().to_vec();
     for number in [28 + entry, 0, entry] {
@@ -135,5 +139,5 @@ fn enroll(image: &Image, key: &Key) {
         place.copy_from_slice(&variable);
         at += variable.len();
     }
-    fs::write(image.file("variables"), variables).unwrap();
+    fs::write(image.file("variables"), variables).expect("the means of the test");
 }

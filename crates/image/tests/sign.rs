@@ -166,9 +166,14 @@ fn what_cannot_sign_for_secure_boot_is_refused() {
 
 /// Types the command of README.txt, with the directory elsewhere and the key at the place of `KEY.pem`.
 fn sign_as_the_readme_says(directory: &Path, key: &Key) {
-    let text = fs::read_to_string(directory.join("README.txt")).unwrap();
+    let text = fs::read_to_string(directory.join("README.txt")).expect("the means of the test");
     let command = text.lines().find(|line| line.starts_with("  openssl ")).expect("a command");
     let command = command.replace("KEY.pem", &key.private().display().to_string());
-    let status = Command::new("sh").arg("-c").arg(command).current_dir(directory).status().unwrap();
+    let status = Command::new("sh")
+        .arg("-c")
+        .arg(command)
+        .current_dir(directory)
+        .status()
+        .expect("the means of the test");
     assert!(status.success());
 }

@@ -129,6 +129,16 @@ fn an_image_that_is_not_what_its_manifest_names_is_not_written() {
     assert_eq!(fs::metadata(&file).unwrap().len(), 0);
 }
 
+#[test]
+fn a_bar_is_for_terminals_only() {
+    let Some(image) = Image::copy() else { return };
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("stick");
+    File::create(&file).unwrap();
+    let output = image.run("usb", &["--file", text(&file)]);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
 /// A loop device over a file of 0xaa.
 struct Loop {
     _directory: TempDir,
@@ -138,16 +148,21 @@ struct Loop {
 
 impl Loop {
     fn new(size: usize) -> Option<Self> {
-        let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let directory =
+            TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("the means of the test");
         let file = directory.path().join("stick");
-        fs::write(&file, vec![0xaa; size]).unwrap();
-        let output =
-            Command::new("losetup").args(["--find", "--show"]).arg(&file).output().unwrap();
+        fs::write(&file, vec![0xaa; size]).expect("the means of the test");
+        let output = Command::new("losetup")
+            .args(["--find", "--show"])
+            .arg(&file)
+            .output()
+            .expect("the means of the test");
         if !output.status.success() {
             eprintln!("left out: this machine has no loop devices");
             return None;
         }
-        let device = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        let device =
+            String::from_utf8(output.stdout).expect("the means of the test").trim().to_owned();
         Some(Self { _directory: directory, file, device })
     }
 
@@ -156,12 +171,12 @@ impl Loop {
     }
 
     fn name(&self) -> &str {
-        self.device.rsplit('/').next().unwrap()
+        self.device.rsplit('/').next().expect("the means of the test")
     }
 
     fn content(&self) -> Vec<u8> {
         run("blockdev", &["--flushbufs", &self.device]);
-        fs::read(&self.file).unwrap()
+        fs::read(&self.file).expect("the means of the test")
     }
 
     fn is_untouched(&self) -> bool {
@@ -184,10 +199,15 @@ impl Elsewhere {
             format!("mount -o ro {device} {} && echo mounted && exec cat", place.display());
         let mut shell = Command::new("unshare");
         shell.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
-        let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = shell
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the means of the test");
         let mut word = [0; 8];
-        let stdout: &mut std::process::ChildStdout = child.stdout.as_mut().unwrap();
-        std::io::Read::read_exact(stdout, &mut word).unwrap();
+        let stdout: &mut std::process::ChildStdout =
+            child.stdout.as_mut().expect("the means of the test");
+        std::io::Read::read_exact(stdout, &mut word).expect("the means of the test");
         Self(child)
     }
 }
@@ -200,21 +220,15 @@ impl Drop for Elsewhere {
 }
 
 fn run(program: &str, arguments: &[&str]) -> Output {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the means of the test");
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     output
 }
 
 fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-#[test]
-fn a_bar_is_for_terminals_only() {
-    let Some(image) = Image::copy() else { return };
-    let directory = TempDir::new().unwrap();
-    let file = directory.path().join("stick");
-    File::create(&file).unwrap();
-    let output = image.run("usb", &["--file", text(&file)]);
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    path.to_str().expect("the means of the test")
 }

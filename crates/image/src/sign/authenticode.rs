@@ -1,9 +1,9 @@
 //! The signature that firmware looks for in a UKI: PKCS #7 (RFC 2315) over the digest of the file, after
 //! Microsoft's "Windows Authenticode Portable Executable Signature Format" of 2008.
 //!
-//! osslsigncode computes the digest, and puts the signature into the file. What lies between the two is put
-//! together here, because no tool leaves it to a key on another machine and to `openssl` alone: the bytes
-//! to be signed carry no time, so that the same key gives the same signature.
+//! osslsigncode computes the digest, and sbattach puts the signature into the file. What lies between the two
+//! is put together here, because no tool leaves it to a key on another machine and to `openssl` alone. The
+//! bytes to be signed carry no time, so that the same key gives the same signature.
 
 use der::oid::ObjectIdentifier;
 use der::{Encode, Tag, TagNumber};
@@ -54,7 +54,7 @@ impl ToBeSigned {
         element(Tag::Set, &[&self.attributes])
     }
 
-    /// The PKCS #7 structure with the signature, for `osslsigncode attach-signature`.
+    /// The PKCS #7 structure with the signature, for sbattach(1).
     pub fn signed(&self, certificate: &Certificate, signature: &[u8]) -> Result<Vec<u8>, Failed> {
         let sha256 = element(Tag::Sequence, &[&oid(SHA256)?, &NULL])?;
         let rsa = element(Tag::Sequence, &[&oid(RSA_ENCRYPTION)?, &NULL])?;

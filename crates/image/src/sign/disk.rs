@@ -91,13 +91,13 @@ fn attach(
     let pem = unsigned.scratch("certificate.pem");
     fs::write(&pem, &certificate.pem).map_err(Failed::io("write", &pem))?;
 
-    let unsigned_uki = inside(&unsigned.places.result("efi"));
-    let mut attach = unsigned.command("/usr/bin/osslsigncode", None)?;
-    attach.args(["attach-signature", "-h", "sha256", "-sigin", &inside_scratch("pkcs7")]);
-    attach.args(["-CAfile", &inside_scratch("certificate.pem")]);
-    attach.args(["-in", &unsigned_uki, "-out", &inside_scratch(UKI)]);
-    output("osslsigncode attach-signature", &mut attach)?;
-    let mut verify = unsigned.command("/usr/bin/sbverify", None)?;
+    let (unsigned_uki, uki) = (unsigned.places.result("efi"), unsigned.scratch(UKI));
+    fs::copy(&unsigned_uki, &uki).map_err(Failed::io("write", &uki))?;
+    let mut attach = unsigned.command("/usr/bin/sbattach", None);
+    attach.args(["--attach", &inside_scratch("pkcs7"), &inside_scratch(UKI)]);
+    output("sbattach", &mut attach)?;
+    // As firmware does it: neither names nor dates of the certificate have a say.
+    let mut verify = unsigned.command("/usr/bin/sbverify", None);
     verify.args(["--cert", &inside_scratch("certificate.pem"), &inside_scratch(UKI)]);
     output("sbverify", &mut verify).map(drop)
 }
@@ -132,7 +132,7 @@ fn make_esp(unsigned: &Unsigned<'_>, uki: &str, like: &[u8]) -> Result<Vec<u8>, 
         return Err(Failed("the ESP has no boot sector; nothing was signed".to_owned()));
     };
     let serial: String = serial.iter().rev().map(|byte| format!("{byte:02x}")).collect();
-    let mut make = unsigned.command("/bin/sh", None)?;
+    let mut make = unsigned.command("/bin/sh", None);
     make.env("SOURCE_DATE_EPOCH", unsigned.manifest.source.date.to_string());
     make.args(["-euc", MAKE_ESP, "sh", &inside_scratch(ESP), uki, &like.len().to_string()]);
     make.args([serial.as_str(), String::from_utf8_lossy(label).trim_end()]);

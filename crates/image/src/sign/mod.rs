@@ -118,7 +118,7 @@ fn with_key(unsigned: &Unsigned<'_>, key: &Path, bytes: &[u8]) -> Result<Vec<u8>
     };
     let (to_be_signed, signature) = (unsigned.scratch("tbs"), unsigned.scratch("tbs.sig"));
     fs::write(&to_be_signed, bytes).map_err(Failed::io("write", &to_be_signed))?;
-    let mut openssl = unsigned.command("/usr/bin/openssl", Some(directory.to_owned()))?;
+    let mut openssl = unsigned.command("/usr/bin/openssl", Some(directory.to_owned()));
     openssl.args(["dgst", "-sha256", "-sign"]).arg(Path::new(inside::STAGE).join(name));
     openssl.arg("-out").arg(inside_scratch("tbs.sig")).arg(inside_scratch("tbs"));
     output("openssl dgst -sign", &mut openssl)?;

@@ -51,7 +51,7 @@ impl<'p> Unsigned<'p> {
         fs::create_dir(&scratch).map_err(Failed::io("make", &scratch))?;
         let scratch = Scratch(scratch);
         let data = scratch.0.join("data");
-        let mut extract = command(&tools, places, "/usr/bin/osslsigncode", None)?;
+        let mut extract = command(&tools, places, "/usr/bin/osslsigncode", None);
         extract.args(["extract-data", "-h", "sha256", "-in", &inside(&places.result("efi"))]);
         extract.arg("-out").arg(inside_scratch("data"));
         output("osslsigncode extract-data", &mut extract)?;
@@ -62,7 +62,7 @@ impl<'p> Unsigned<'p> {
 
     /// A program in the tools tree, which sees the image's directory at [`inside::OUTPUT`], and `other` at
     /// [`inside::STAGE`].
-    pub fn command(&self, program: &str, other: Option<PathBuf>) -> Result<Command, Failed> {
+    pub fn command(&self, program: &str, other: Option<PathBuf>) -> Command {
         command(&self.tools, self.places, program, other)
     }
 
@@ -83,15 +83,10 @@ pub fn inside(file: &Path) -> String {
     format!("{}/{name}", inside::OUTPUT)
 }
 
-fn command(
-    tools: &Tools,
-    places: &Places,
-    program: &str,
-    other: Option<PathBuf>,
-) -> Result<Command, Failed> {
+fn command(tools: &Tools, places: &Places, program: &str, other: Option<PathBuf>) -> Command {
     let mut binds = vec![(places.output.clone(), inside::OUTPUT)];
     binds.extend(other.map(|other| (other, inside::STAGE)));
-    Ok(tools.command(program, &binds))
+    tools.command(program, &binds)
 }
 
 /// The manifest, if the disk and the UKI are those that it names.
