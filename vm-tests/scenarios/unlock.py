@@ -103,10 +103,12 @@ with subtest("without use it locks itself, and a clock that is set back does not
 
 with subtest("time asleep counts: a machine that was suspended wakes up locked"):
     unlock_all()
-    machine.succeed("(sleep 1; echo mem > /sys/power/state) > /dev/null 2>&1 &")
+    asleep = "sleep 1; echo mem > /sys/power/state; echo awake again > /dev/ttyS0"
+    machine.succeed(f"({asleep}) > /dev/null 2>&1 &")
     retry(lambda _: "suspended" in machine.send_monitor_command("info status"), 60)
     time.sleep(IDLE + 5)
     machine.send_monitor_command("system_wakeup")
+    machine.wait_for_console_text("awake again", 60)
     operator.expect(5, GET)
 
 machine.shutdown()

@@ -168,6 +168,7 @@ impl SecretsService {
         self.working_memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets all keys when nobody has used any for `unlock.auto_lock_seconds`, time asleep included.
     fn lock_when_idle(&self, trail: &mut Trail) {
         let Some(limit) = self.settings.unlock.auto_lock else { return };
         let idle = boot_clock().as_secs().saturating_sub(self.last_use.load(Ordering::Relaxed));

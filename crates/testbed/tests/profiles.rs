@@ -5,8 +5,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use audit_log::{Operation, Outcome};
+use ipc::FaultKind;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
-use testbed::{Host, PASSWORD};
+use site_config::Daemon;
+use testbed::{Host, PASSWORD, ask};
 
 fn host_with(config: &str) -> Host {
     let mut host = Host::builder().config(config).provision();
@@ -121,6 +125,25 @@ fn an_unused_profile_locks_itself_and_a_used_one_does_not() {
     let last = locks.last().expect("it is in the trail");
     assert_eq!((&*last.detail["reason"], &*last.detail["profiles"]), ("idle", "default"));
     assert!(last.actor.is_none(), "nobody asked for it");
+}
+
+#[test]
+fn a_machine_that_slept_too_long_answers_nobody_before_it_has_locked() {
+    let host = host_with("unlock.auto_lock_seconds = 2\n");
+    let daemon = Pid::from_raw(host.pid(Daemon::Secrets));
+    for _ in 0..5 {
+        host.unlock();
+        let mut client = host.connect(Daemon::Secrets).unwrap();
+        ask::set(&mut client, "name", b"value").unwrap();
+        kill(daemon, Signal::SIGSTOP).unwrap();
+        sleep(Duration::from_millis(200));
+        // What is asked meanwhile is the first thing that it sees when it goes on.
+        let asked = std::thread::spawn(move || ask::get(&mut client, "name"));
+        sleep(Duration::from_secs(4));
+        kill(daemon, Signal::SIGCONT).unwrap();
+        let refused = asked.join().unwrap().unwrap_err();
+        assert_eq!(refused.kind(), Some(FaultKind::Locked));
+    }
 }
 
 #[test]

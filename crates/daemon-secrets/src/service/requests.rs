@@ -50,6 +50,8 @@ impl Service for SecretsService {
             let fault = Fault::not_cleared(peer.role.as_str());
             return codec::encode(&SecretsReply::Fault(fault)).ok();
         }
+        // A machine that wakes up after the limit is locked before anybody is answered.
+        self.lock_when_idle(trail);
         answer(self, trail, peer, request)
             .unwrap_or_else(|fault| codec::encode(&SecretsReply::Fault(fault)))
             .ok()
