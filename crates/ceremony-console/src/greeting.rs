@@ -32,7 +32,7 @@ const FIRST_STEPS: &str = "  \
   sesame init --org NAME             makes an installation
   sesame unlock                      opens one that is there already
   sesame status --security-posture   says whether the floor holds
-  sesame media attest                says again what this machine runs
+  cat /run/ceremony/attestation      shows again what was said at the start
   sesame --help                      has the rest
 
   /media/export   a FAT stick labelled SESAME; pull it out 3 seconds after its last use

@@ -72,18 +72,18 @@ pub enum SetupError {
 /// # Errors
 /// [`SetupError`]: nothing that depends on state starts then.
 pub fn run(host: &mut dyn Host, places: &Places, state_file: &Path) -> Result<State, SetupError> {
-    attest(host)?;
+    attest(host, &state_file.with_file_name("attestation"))?;
     let state = loop {
         if let Some(state) = once(host, places)? {
             break state;
         }
     };
-    write_state(state_file, &state).map_err(SetupError::StateFile)?;
+    write_public(state_file, &state.line()).map_err(SetupError::StateFile)?;
     Ok(state)
 }
 
-fn write_state(path: &Path, state: &State) -> io::Result<()> {
-    fs::write(path, state.line())?;
+fn write_public(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text)?;
     // Whoever sits at the console reads it too, and the umask is for secrets.
     fs::set_permissions(path, Permissions::from_mode(0o644))
 }
@@ -91,9 +91,17 @@ fn write_state(path: &Path, state: &State) -> io::Result<()> {
 /// What `sesame media attest` prints is what people hold against their sheet. Its exit status decides what
 /// follows: below the floor the daemons refuse by themselves, and say why; on a medium that has more than it
 /// should, nobody is asked for anything.
-fn attest(host: &mut dyn Host) -> Result<(), SetupError> {
+fn attest(host: &mut dyn Host, file: &Path) -> Result<(), SetupError> {
     host.say("\nSesame\n\n");
-    let failed = match host.run(&["sesame", "media", "attest"]) {
+    let ended = host.capture(&["sesame", "media", "attest"]).map(|(ended, text)| {
+        host.say(&text);
+        // Only root reads the medium; for whoever wants to see it again, this is all there is.
+        if let Err(error) = write_public(file, &text) {
+            host.say(&format!("It can't be kept in {}: {error}\n", file.display()));
+        }
+        ended
+    });
+    let failed = match ended {
         Ok(Ended::Exit(0 | BELOW_FLOOR)) => return Ok(()),
         Ok(Ended::Exit(TAMPERED)) => {
             host.say(

@@ -40,9 +40,13 @@ fn listing(answers: &[&str], times: usize) -> Scripted {
 
 #[test]
 fn the_attestation_comes_before_the_question() {
-    let mut setup = Setup::new(listing(&["1"], 1));
+    let host = listing(&["1"], 1).with("sesame media attest", Ended::Exit(0), "Root hash 6b75\n");
+    let mut setup = Setup::new(host);
     assert_eq!(setup.run().unwrap(), State::Memory);
     assert_eq!(setup.host.run[0], "sesame media attest");
+    assert!(setup.host.heard.contains("Root hash 6b75"));
+    let kept = setup.dir.path().join("attestation");
+    assert_eq!(fs::read_to_string(kept).unwrap(), "Root hash 6b75\n");
     assert!(!setup.host.heard.contains("attestation"), "{}", setup.host.heard);
     assert_eq!(setup.state(), Some(State::Memory));
 }
