@@ -90,7 +90,7 @@ fn write_public(path: &Path, text: &str) -> io::Result<()> {
 
 /// What `sesame media attest` prints is what people hold against their sheet. Its exit status decides what
 /// follows: below the floor the daemons refuse by themselves, and say why; on a medium that has more than it
-/// should, nobody is asked for anything.
+/// should, or without any answer, nobody is asked for anything.
 fn attest(host: &mut dyn Host, file: &Path) -> Result<(), SetupError> {
     host.say("\nSesame\n\n");
     let ended = host.capture(&["sesame", "media", "attest"]).map(|(ended, text)| {
@@ -103,27 +103,21 @@ fn attest(host: &mut dyn Host, file: &Path) -> Result<(), SetupError> {
     });
     let failed = match ended {
         Ok(Ended::Exit(0 | BELOW_FLOOR)) => return Ok(()),
-        Ok(Ended::Exit(TAMPERED)) => {
-            host.say(
-                "\nTHIS MEDIUM IS NOT WHAT IT SHOULD BE (above). Nothing is started from it, and nothing was \
-                 written.\nCheck it on another machine: sesame media verify\n\n",
-            );
-            // If nobody can answer, the machine stays as it is, with these lines on its console.
-            while host.ask("Enter switches this machine off: ").is_ok() {
-                if matches!(host.run(POWER_OFF), Ok(ended) if ended.is_success()) {
-                    break;
-                }
-            }
-            return Err(SetupError::Tampered);
-        }
-        Ok(ended) => ended.to_string(),
-        Err(error) => error.to_string(),
+        Ok(Ended::Exit(TAMPERED)) => "THIS MEDIUM IS NOT WHAT IT SHOULD BE (above).".to_owned(),
+        Ok(ended) => format!("THE BOOT ATTESTATION WAS NOT MADE ({ended})."),
+        Err(error) => format!("THE BOOT ATTESTATION WAS NOT MADE ({error})."),
     };
     host.say(&format!(
-        "\nThe boot attestation was not made ({failed}): nothing here says what this machine runs. Hold no \
-         ceremony on it before somebody knows why.\n"
+        "\n{failed} Nothing is started from it, and nothing was written.\n\
+         Check it on another machine: sesame media verify\n\n"
     ));
-    Ok(())
+    while host.ask("Enter switches this machine off: ").is_ok() {
+        if matches!(host.run(POWER_OFF), Ok(ended) if ended.is_success()) {
+            break;
+        }
+    }
+    // Nobody can be asked, or it is being switched off: the units that need an answer don't start.
+    Err(SetupError::Tampered)
 }
 
 /// One round of questions; `None` asks again.

@@ -1,4 +1,4 @@
-//! apt with lists and a cache of its own: nothing of this machine's packages has a say.
+//! apt with lists and a cache of its own: this machine's packages, pins and trust have no say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -100,6 +100,11 @@ impl<'p> Apt<'p> {
         for (name, value) in [
             ("Dir::Etc::sourcelist", root("sources.list")),
             ("Dir::Etc::sourceparts", root("none")),
+            // How this machine reaches an archive is its own business; what is believed and chosen is not.
+            ("Acquire::AllowInsecureRepositories", "false".to_owned()),
+            ("Acquire::AllowWeakRepositories", "false".to_owned()),
+            ("APT::Get::AllowUnauthenticated", "false".to_owned()),
+            ("Dir::Etc::preferences", "/dev/null".to_owned()),
             ("Dir::Etc::preferencesparts", root("none")),
             ("Dir::State::lists", root("lists")),
             ("Dir::State::status", root("status")),

@@ -83,11 +83,11 @@ struct Sources {
     /// Where to build: target/image.
     #[arg(long)]
     output: PathBuf,
-    /// Debian's archive (pool/main/…).
-    #[arg(long)]
+    /// Debian's archive (pool/main/…); the last one given counts.
+    #[arg(long, overrides_with = "mirror")]
     mirror: String,
-    /// Debian's security archive.
-    #[arg(long)]
+    /// Debian's security archive; the last one given counts.
+    #[arg(long, overrides_with = "security_mirror")]
     security_mirror: String,
 }
 

@@ -15,12 +15,12 @@ impl<'a> Progress<'a> {
 
     /// So many bytes more will be read.
     pub(crate) fn expect(&mut self, bytes: u64) {
-        self.total += bytes;
+        self.total = self.total.saturating_add(bytes);
     }
 
     /// So many bytes more have been read.
     pub(crate) fn add(&mut self, bytes: u64) {
-        self.done += bytes;
+        self.done = self.done.saturating_add(bytes);
         (self.tell)(self.done, self.total);
     }
 }

@@ -168,6 +168,17 @@ fn a_long_name_counts_for_the_short_name_that_it_was_made_for() {
 }
 
 #[test]
+fn a_dot_hides_nothing() {
+    // Firmware may go by the long name of an entry whose short name is that of the directory itself.
+    let mut disk = fat(MIB, &[("extra.d".to_owned(), b"text".to_vec())]);
+    let at = (0..disk.len()).find(|at| disk[*at..].starts_with(b"EXTRA")).unwrap();
+    disk[at..at + 11].copy_from_slice(b".          ");
+    let storage = disk.as_slice();
+    let fat = Fat::open(&storage).unwrap();
+    assert_eq!(fat.entries().unwrap().len(), 1);
+}
+
+#[test]
 fn a_byte_in_the_slack_of_a_file_or_in_a_free_cluster_is_found() {
     let clean = fat(MIB, &[("FILE".to_owned(), pattern(1, 700))]);
     let (start, end) = {

@@ -107,7 +107,7 @@ def _programs(options: argparse.Namespace) -> Programs:
 
 def _only(directory: Path, ending: str) -> Path:
     """The image's file of a kind; its name has the version."""
-    found = sorted(directory.glob(f"sesame-ceremony_*{ending}"))
+    found = [path for path in directory.glob(f"sesame-ceremony_*{ending}") if ".signed." not in path.name]
     if len(found) != 1:
         raise MachineError(f"{directory} has {len(found)} images ({ending}); `cargo xtask image` makes one")
     return found[0]

@@ -52,10 +52,13 @@ fn the_attestation_comes_before_the_question() {
 }
 
 #[test]
-fn a_machine_that_attests_nothing_says_so() {
-    let mut setup = Setup::new(listing(&["1"], 1).with("sesame media attest", Ended::Exit(1), ""));
-    setup.run().unwrap();
-    assert!(setup.host.heard.contains("The boot attestation was not made (exit status 1)"));
+fn a_machine_that_attests_nothing_leads_nowhere_but_off() {
+    // As when somebody interrupts it.
+    let host = listing(&["1", "1"], 1).with("sesame media attest", Ended::Signal, "");
+    let mut setup = Setup::new(host);
+    assert!(matches!(setup.run(), Err(SetupError::Tampered)));
+    assert!(setup.host.heard.contains("THE BOOT ATTESTATION WAS NOT MADE"));
+    assert!(!setup.host.heard.contains("Where is the state"));
 }
 
 #[test]

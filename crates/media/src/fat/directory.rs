@@ -30,7 +30,7 @@ pub(super) fn walk(fat: &Fat<'_>) -> Result<Vec<Entry>, FatError> {
     let mut waiting = vec![(String::new(), String::new(), root)];
     while let Some((path, short_path, bytes)) = waiting.pop() {
         let mut below = Vec::new();
-        for raw in read(&bytes) {
+        for raw in read(&bytes, !path.is_empty()) {
             let entry = raw.entry(fat, &path, &short_path)?;
             take(&mut owned, &entry.clusters, &entry.path)?;
             if entry.is_directory {
@@ -77,10 +77,13 @@ struct Raw<'a> {
     long_name: Option<String>,
 }
 
-/// The entries up to the end mark, without deleted ones, labels, `.` and `..`.
-fn read(bytes: &[u8]) -> Vec<Raw<'_>> {
+/// The entries up to the end mark, without deleted ones and labels, and without the `.` and `..` that
+/// are the first two of every directory but the root: anywhere else they are names like others, and
+/// firmware may go by a long name before them.
+fn read(bytes: &[u8], below_the_root: bool) -> Vec<Raw<'_>> {
     let mut found = Vec::new();
     let mut long_name = LongName::default();
+    let mut place = 0;
     for bytes in bytes.chunks_exact(ENTRY) {
         let attributes = bytes[11];
         match bytes[0] {
@@ -89,8 +92,13 @@ fn read(bytes: &[u8]) -> Vec<Raw<'_>> {
             _ if attributes & 0x3f == LONG_NAME => long_name.push(bytes),
             _ => {
                 let long_name = std::mem::take(&mut long_name).finish(&bytes[..11]);
-                let is_dots =
-                    bytes.starts_with(b".          ") || bytes.starts_with(b"..         ");
+                let dots = [".          ", "..         "].get(place).filter(|dots| {
+                    let long = long_name.as_deref();
+                    bytes.starts_with(dots.as_bytes())
+                        && long.is_none_or(|name| name == dots.trim_end())
+                });
+                let is_dots = below_the_root && attributes & DIRECTORY != 0 && dots.is_some();
+                place += 1;
                 if attributes & VOLUME_LABEL == 0 && !is_dots {
                     found.push(Raw { bytes, long_name });
                 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use ::media::Digest;
 use ::media::attest::{Attestation, Paths};
 use hardening::posture::{self, Check, Status};
+use nix::unistd::geteuid;
 use serde_json::json;
 
 use super::Named;
@@ -49,19 +50,23 @@ fn show(output: &Output, attestation: &Attestation, kernel: &[Check]) -> Result<
         })).collect::<Vec<_>>(),
     });
     output.result(&text(output, attestation, &root, &uki, &lines), json)?;
-    verdict(attestation, floor)
+    verdict(attestation, floor, geteuid().is_root())
 }
 
-/// What can't be read is on the screen, and ends nothing.
-fn verdict(attestation: &Attestation, floor: bool) -> Result<(), Failure> {
+/// Root reads the medium; when it can't, on a machine that runs from one, the medium was altered, or is
+/// another one. For anybody else what can't be read is on the screen, and ends nothing.
+fn verdict(attestation: &Attestation, floor: bool, root: bool) -> Result<(), Failure> {
+    let strangers = attestation.medium.as_ref().is_ok_and(|medium| !medium.strangers.is_empty());
+    let read = attestation.medium.as_ref().is_ok_and(|medium| medium.uki.is_ok())
+        && attestation.root_hashes_agree().is_some();
+    let unreadable = root && attestation.device.is_ok() && !read;
+    if strangers || unreadable || attestation.root_hashes_agree() == Some(false) {
+        let text = "the medium is not the one that this machine should have booted; switch it off";
+        return Err(Failure::new(Code::TAMPERED, text));
+    }
     if !floor {
         let text = "this machine is below the security floor: no daemon will start on it";
         return Err(Failure::new(Code::BELOW_FLOOR, text));
-    }
-    let strangers = attestation.medium.as_ref().is_ok_and(|medium| !medium.strangers.is_empty());
-    if strangers || attestation.root_hashes_agree() == Some(false) {
-        let text = "the medium is not the one that this machine should have booted; switch it off";
-        return Err(Failure::new(Code::TAMPERED, text));
     }
     Ok(())
 }
@@ -113,9 +118,10 @@ fn lines(attestation: &Attestation, kernel: &[Check]) -> Vec<Line> {
         Err(reason) => Line::new("dm-verity", Some(false), reason.clone()),
     });
     lines.push(match medium {
-        Ok(medium) if medium.strangers.is_empty() => {
-            Line::new("esp", medium.uki.is_ok().then_some(true), "the UKI and nothing else")
-        }
+        Ok(medium) if medium.strangers.is_empty() => match &medium.uki {
+            Ok(_) => Line::new("esp", Some(true), "the UKI and nothing else"),
+            Err(reason) => Line::new("esp", Some(false), reason.clone()),
+        },
         Ok(medium) => {
             Line::new("esp", Some(false), format!("also {}", medium.strangers.join(", ")))
         }
@@ -278,7 +284,7 @@ mod tests {
     fn the_floor_and_the_medium_have_exit_codes() {
         let ended = |attestation: &Attestation, status| {
             let floor = posture::floor_holds(&kernel(status));
-            verdict(attestation, floor).map_err(|failure| failure.code)
+            verdict(attestation, floor, true).map_err(|failure| failure.code)
         };
         let good = attestation();
         assert_eq!(ended(&good, Status::Pass), Ok(()));
@@ -289,8 +295,15 @@ mod tests {
         let mut other = attestation();
         other.root_hash = Ok(Digest([3; 32]));
         assert_eq!(ended(&other, Status::Pass), Err(Code::TAMPERED));
+        // Whatever the floor is.
+        assert_eq!(ended(&other, Status::Fail), Err(Code::TAMPERED));
         let mut unknown = attestation();
+        unknown.medium.as_mut().unwrap().uki = Err("a damaged FAT".to_owned());
+        assert_eq!(ended(&unknown, Status::Pass), Err(Code::TAMPERED));
         unknown.medium = Err("cannot read /dev/sda".to_owned());
-        assert_eq!(ended(&unknown, Status::Pass), Ok(()));
+        assert_eq!(ended(&unknown, Status::Pass), Err(Code::TAMPERED));
+        assert!(verdict(&unknown, true, false).is_ok(), "not root");
+        unknown.device = Err("no dm-verity".to_owned());
+        assert_eq!(ended(&unknown, Status::Pass), Ok(()), "not an appliance");
     }
 }
