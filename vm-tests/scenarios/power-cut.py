@@ -32,9 +32,7 @@ console, operator = CeremonyConsole(machine), Operator(machine)
 acknowledged: dict[str, str] = {}
 
 with subtest("an installation on an encrypted volume"):
-    passphrases = [
-        (prompt, PASSPHRASE) for prompt in ("Enter passphrase", "Verify passphrase", "Enter passphrase")
-    ]
+    passphrases = [(prompt, PASSPHRASE) for prompt in ("Enter passphrase", "Verify passphrase", "Enter passphrase")]
     boot(("type its name", "vdb"), *passphrases)
     t.assertEqual(machine.succeed("cat /run/ceremony/state"), "volume vdb\n")
     operator.succeed("sesame init --org example.org --password-stdin", PASSWORD)

@@ -48,9 +48,7 @@ with subtest("a factor is sealed to PCR 11, and opens"):
         console.answer(prompt, PASSPHRASE, SLOW)
     machine.wait_for_console_text(r"reboot +starts it anew", SLOW)
     console.wait_for_prompt()
-    init = (
-        "sesame init --org example.org --machine-binding none --factor password --factor tpm=chip --pcrs 11"
-    )
+    init = "sesame init --org example.org --machine-binding none --factor password --factor tpm=chip --pcrs 11"
     console.succeed(f"{init} --password-stdin <<< '{PASSWORD}'", SLOW)
     console.succeed(UNLOCK)
     console.succeed("echo a value | sesame secret set ca/key")

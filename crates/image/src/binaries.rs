@@ -67,7 +67,7 @@ pub fn build(places: &Places, tools: &Tools) -> Result<PathBuf, Failed> {
 fn vendor(places: &Places) -> Result<(), Failed> {
     let lock = places.source.join("Cargo.lock");
     let wanted = Digest::of(&fs::read(&lock).map_err(Failed::io("read", &lock))?).to_string();
-    let stamp = places.output.join("vendored.stamp");
+    let stamp = places.vendored_stamp();
     if fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
         return Ok(());
     }

@@ -24,9 +24,15 @@ pub fn check(places: &Places, keep_programs: bool) -> Result<(), Failed> {
     let again = elsewhere(places)?;
     if keep_programs {
         copy(&places.binaries(), &again.binaries())?;
-        symlink(places.tools(), again.tools()).map_err(Failed::io("make", &again.tools()))?;
-        let stamp = again.tools_stamp();
-        fs::copy(places.tools_stamp(), &stamp).map_err(Failed::io("write", &stamp))?;
+        for (made, here) in [
+            (places.tools(), again.tools()),
+            (places.tools_stamp(), again.tools_stamp()),
+            // Copies would be newer, and cargo build again what reads them.
+            (places.vendored(), again.vendored()),
+            (places.vendored_stamp(), again.vendored_stamp()),
+        ] {
+            symlink(made, &here).map_err(Failed::io("make", &here))?;
+        }
     }
     build_apart(&again)?;
     let mut differ = Vec::new();

@@ -73,6 +73,11 @@ impl Places {
         self.output.join("vendored")
     }
 
+    /// Says of which Cargo.lock they are; written last.
+    pub fn vendored_stamp(&self) -> PathBuf {
+        self.output.join("vendored.stamp")
+    }
+
     /// Cargo's target directory for the programs in the image.
     pub fn binaries(&self) -> PathBuf {
         self.output.join("binaries")

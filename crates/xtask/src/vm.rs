@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::image;
 use crate::prerequisites::{self, is_ci};
-use crate::step::{Failed, step, target, workspace};
+use crate::step::{Failed, cargo, step, target, workspace};
 
 /// Scenarios at a time; each machine has two processors, and waits much.
 const JOBS: &str = "2";
@@ -46,10 +46,14 @@ pub fn run_one(name: &str) -> Result<(), Failed> {
 
 fn scenarios(names: &[&str]) -> Result<(), Failed> {
     image::ensure()?;
+    // What scenarios bring into their machines.
+    step("test programs", cargo(&["build", "--package", "testbed", "--bins", "--locked"]))?;
     let image = image::output();
     let mut run = driver(Path::new("python3"), "vm_driver");
     run.arg("--image").arg(&image).arg("--tools").arg(image.join("tools"));
     run.arg("--out").arg(target().join("vm")).args(["--jobs", JOBS]).args(names);
+    run.env("SESAME_TEST_PROGRAMS", target().join("debug"));
+    run.env("SESAME_PROGRAM", image.join("binaries/target/release/sesame"));
     step("VM tests", run)
 }
 

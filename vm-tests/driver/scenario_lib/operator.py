@@ -18,9 +18,7 @@ class Operator:
         """Runs a command that reads these lines: its status and what it printed, errors included."""
         typed = "".join(f"{line}\n" for line in lines)
         script = shlex.quote(f"cd; {command}")
-        return self._machine.execute(
-            f"{AS_CEREMONY} bash -c {script} 2>&1 < <(printf %s {shlex.quote(typed)})"
-        )
+        return self._machine.execute(f"{AS_CEREMONY} bash -c {script} 2>&1 < <(printf %s {shlex.quote(typed)})")
 
     def expect(self, status: int, command: str, *lines: str) -> str:
         """Runs a command that must end with this status; what it printed."""

@@ -19,9 +19,7 @@ ANY_UUID = UUID(int=7)
 def disk_with(*partitions: tuple[UUID, int, int]) -> bytes:
     """A disk of 64 sectors with partitions of type, first and last sector; sums are not made."""
     header = gpt.MAGIC.ljust(72, b"\0") + pack("<QII", 2, 4, 128)
-    entries = [
-        kind.bytes_le + ANY_UUID.bytes_le + pack("<QQ", first, last) for kind, first, last in partitions
-    ]
+    entries = [kind.bytes_le + ANY_UUID.bytes_le + pack("<QQ", first, last) for kind, first, last in partitions]
     table = b"".join(entry.ljust(128, b"\0") for entry in entries).ljust(512, b"\0")
     return (bytes(512) + header.ljust(512, b"\0") + table).ljust(64 * 512, b"\0")
 

@@ -59,9 +59,7 @@ class Toml(unittest.TestCase):
         other = LEAST.split("\n", 1)[1].replace("machines.machine", "machines.other")
         shared = LEAST + DISK + other + DISK.replace("machines.machine", "machines.other")
         self.assertEqual(len(scenario.parse(shared, SCRIPT).machines), 2)
-        self.refused(
-            LEAST + DISK + other + DISK.replace("machine.", "other.").replace("8", "9"), "two ways"
-        )
+        self.refused(LEAST + DISK + other + DISK.replace("machine.", "other.").replace("8", "9"), "two ways")
         self.refused(LEAST + DISK + DISK, "two disks of one name")
 
     def test_a_label_needs_a_file_system(self) -> None:

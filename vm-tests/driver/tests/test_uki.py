@@ -39,9 +39,7 @@ class Uki(unittest.TestCase):
         self.assertEqual(uki.command_line(pe((".cmdline", b"ro quiet \0\0", 11))), "ro quiet")
 
     def test_the_first_of_two_sections_counts(self) -> None:
-        self.assertEqual(
-            uki.content(pe((".cmdline", b"one", 3), (".cmdline", b"two", 3)), ".cmdline"), b"one"
-        )
+        self.assertEqual(uki.content(pe((".cmdline", b"one", 3), (".cmdline", b"two", 3)), ".cmdline"), b"one")
 
     def test_what_is_no_uki_is_refused(self) -> None:
         whole = pe((".linux", b"kernel", 6))

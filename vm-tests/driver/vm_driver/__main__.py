@@ -55,7 +55,9 @@ def _path(text: str) -> Path:
 
 def _visible(options: argparse.Namespace) -> list[Path]:
     options.out.mkdir(parents=True, exist_ok=True)
-    return [VM_TESTS.parent, options.scenarios, options.image, options.out]
+    programs = [os.environ[name] for name in ("SESAME_TEST_PROGRAMS", "SESAME_PROGRAM") if name in os.environ]
+    directories = [path if path.is_dir() else path.parent for path in map(Path, programs)]
+    return [VM_TESTS.parent, options.scenarios, options.image, options.out, *directories]
 
 
 def _arguments(options: argparse.Namespace, accelerator: str) -> list[str]:

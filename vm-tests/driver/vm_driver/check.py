@@ -15,7 +15,7 @@ from vm_driver.scenario import ScenarioError
 VM_TESTS = Path(__file__).resolve().parents[2]
 SCENARIOS = VM_TESTS / "scenarios"
 # mypy's `FILE:LINE: …`, about a file that we wrote.
-COMPLAINT = re.compile(r"^.*scenario_(\w+)\.py:(\d+):", re.MULTILINE)
+COMPLAINT = re.compile(r"^.*scenario_([\w-]+)\.py:(\d+):", re.MULTILINE)
 
 
 def main(directory: Path) -> int:

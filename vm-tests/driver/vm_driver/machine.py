@@ -157,9 +157,7 @@ class BaseMachine(ABC):
             if state == "inactive":
                 _, jobs = self.systemctl("list-jobs --full 2>&1", user)
                 if "No jobs" in jobs and self.get_unit_info(unit, user)["ActiveState"] == state:
-                    raise RequestedAssertionFailed(
-                        f'unit "{unit}" is inactive and there are no pending jobs'
-                    )
+                    raise RequestedAssertionFailed(f'unit "{unit}" is inactive and there are no pending jobs')
             return state == "active"
 
         with self.nested(f"waiting for unit {unit}" + (f" with user {user}" if user else "")):

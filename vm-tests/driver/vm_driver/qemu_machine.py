@@ -99,9 +99,7 @@ class QemuMachine(BaseMachine):
         for. A command that is not done after `timeout` seconds has status 124.
         """
         self.connect()
-        return self._shell().run(
-            command, check_return=check_return, check_output=check_output, timeout=timeout
-        )
+        return self._shell().run(command, check_return=check_return, check_output=check_output, timeout=timeout)
 
     def wait_for_console_text(self, regex: str, timeout: int | None = None) -> None:
         """Waits until the console shows what matches, after what the last wait found."""

@@ -105,8 +105,7 @@ def parse(text: str, script: Path) -> Scenario:
         raise ScenarioError(str(error)) from error
     limit = table.positive("time_limit_seconds")
     machines = tuple(
-        _machine(name, _Table(f"machines.{name}", value))
-        for name, value in table.take("machines", dict).items()
+        _machine(name, _Table(f"machines.{name}", value)) for name, value in table.take("machines", dict).items()
     )
     table.finish()
     if not machines:

@@ -30,9 +30,7 @@ class Shell:
         while READY not in self._line(None):
             pass
 
-    def run(
-        self, command: str, *, check_return: bool, check_output: bool, timeout: int | None
-    ) -> tuple[int, str]:
+    def run(self, command: str, *, check_return: bool, check_output: bool, timeout: int | None) -> tuple[int, str]:
         """Status and output, as `execute` of the NixOS test driver gives them."""
         line = command_line(command, timeout)
         if check_output and check_return:
@@ -62,9 +60,7 @@ class Shell:
 
     def _line(self, deadline: float | None) -> bytes:
         while b"\n" not in self._received:
-            self._connection.settimeout(
-                None if deadline is None else max(deadline - time.monotonic(), 0.01)
-            )
+            self._connection.settimeout(None if deadline is None else max(deadline - time.monotonic(), 0.01))
             try:
                 chunk = self._connection.recv(65536)
             except TimeoutError as error:
