@@ -22,17 +22,23 @@ pub fn check(python: Option<&Path>) -> Result<(), Failed> {
     step("the VM tests' own code", check)
 }
 
-/// Builds the image twice and runs every scenario, or says in one line why none; in CI that is an error.
-pub fn run_all() -> Result<(), Failed> {
+/// Builds the image, twice, for the tests that look at it and for the scenarios; or says in one line why
+/// none of them run, which in CI is an error. Whether there is one.
+pub fn ensure_image() -> Result<bool, Failed> {
     if let Some(missing) = missing() {
-        let left_out = format!("the VM tests are left out: {missing}");
+        let left_out = format!("the image and its VM tests are left out: {missing}");
         if is_ci() {
             return Err(Failed(format!("{left_out}; CI=true allows no such gap")));
         }
         eprintln!("xtask: {left_out}");
-        return Ok(());
+        return Ok(false);
     }
     image::run(&["--check", "--keep-programs"])?;
+    Ok(true)
+}
+
+/// Runs every scenario on the image that is there.
+pub fn run_all() -> Result<(), Failed> {
     scenarios(&[])
 }
 
@@ -40,12 +46,14 @@ pub fn run_all() -> Result<(), Failed> {
 pub fn run_one(name: &str) -> Result<(), Failed> {
     match missing() {
         Some(missing) => Err(Failed(format!("scenario {name} cannot run: {missing}"))),
-        None => scenarios(&[name]),
+        None => {
+            image::ensure()?;
+            scenarios(&[name])
+        }
     }
 }
 
 fn scenarios(names: &[&str]) -> Result<(), Failed> {
-    image::ensure()?;
     // What scenarios bring into their machines.
     step("test programs", cargo(&["build", "--package", "testbed", "--bins", "--locked"]))?;
     let image = image::output();
