@@ -102,7 +102,11 @@ fn attest(host: &mut dyn Host, file: &Path) -> Result<(), SetupError> {
         ended
     });
     let failed = match ended {
-        Ok(Ended::Exit(0 | BELOW_FLOOR)) => return Ok(()),
+        Ok(Ended::Exit(0)) => return Ok(()),
+        Ok(Ended::Exit(BELOW_FLOOR)) => {
+            host.say("\nThis machine is below the security floor: no daemon will start on it.\n");
+            return Ok(());
+        }
         Ok(Ended::Exit(TAMPERED)) => "THIS MEDIUM IS NOT WHAT IT SHOULD BE (above).".to_owned(),
         Ok(ended) => format!("THE BOOT ATTESTATION WAS NOT MADE ({ended})."),
         Err(error) => format!("THE BOOT ATTESTATION WAS NOT MADE ({error})."),
