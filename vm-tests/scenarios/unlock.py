@@ -1,7 +1,5 @@
 """What opens a profile in each mode, what becomes of wrong tries, and what locks it again."""
 
-import time
-
 from scenario_lib.ceremony import CeremonyConsole
 from scenario_lib.operator import Operator
 
@@ -106,15 +104,5 @@ with subtest("without use it locks itself, and a clock that is set back does not
     trail = operator.succeed("sesame audit tail -n 8")
     t.assertIn("clock.step", trail)
     t.assertIn("reason=idle", trail)
-
-with subtest("time asleep counts: a machine that was suspended wakes up locked"):
-    unlock_all()
-    asleep = "sleep 1; echo mem > /sys/power/state; echo awake again > /dev/ttyS0"
-    machine.succeed(f"({asleep}) > /dev/null 2>&1 &")
-    retry(lambda _: "suspended" in machine.send_monitor_command("info status"), 60)
-    time.sleep(IDLE + 5)
-    machine.send_monitor_command("system_wakeup")
-    machine.wait_for_console_text("awake again", 60)
-    operator.expect(5, GET)
 
 machine.shutdown()

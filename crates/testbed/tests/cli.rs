@@ -216,6 +216,7 @@ fn every_command_prints_one_json_object() {
     // 21 where this machine is below the floor.
     let posture = run(&host, "status --security-posture", b"", &[0, 21]);
     check_posture(&posture);
+    run(&host, "media attest", b"", &[0, 21]);
     run(&host, &format!("wipe --i-understand {id}"), b"", &[0]);
     done.extend([format!("wipe {id}"), "init".to_owned()]);
 
@@ -226,13 +227,13 @@ fn every_command_prints_one_json_object() {
     done.extend(["peer add".to_owned(), "policy lock".to_owned()]);
     host.stop();
 
-    // `up`, `down` and `cicada` have tests of their own, and `provision` is root's on a real system;
+    // `up`, `down`, `cicada` and `media`, which reads disks, have tests of their own, and `provision` is root's on a real system;
     // `run` prints nothing.
     done.extend(["up", "down", "provision", "run"].map(str::to_owned));
     for (path, text) in helps(&[]) {
         let line = path.join(" ");
         let leaf = !text.contains("\nCommands:\n");
-        let is_elsewhere = line.starts_with("cicada ");
+        let is_elsewhere = line.starts_with("cicada ") || line.starts_with("media ");
         assert!(
             !leaf || is_elsewhere || done.iter().any(|done| done.starts_with(&line)),
             "{line} is not tried"
