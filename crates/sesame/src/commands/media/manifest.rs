@@ -1,12 +1,12 @@
 //! `sesame media manifest`
 
-use std::fs;
 use std::path::Path;
 
 use ::media::manifest::{Commit, DescribeError, FileName, Manifest, Package, Sbom, Source, Text};
 use ::media::storage::Disk;
 use ::media::{Description, Digest, Progress};
 use serde_json::json;
+use site_config::durable::write_atomically;
 
 use super::unreadable;
 use crate::cli::WriteManifest;
@@ -46,7 +46,7 @@ pub fn run(output: &Output, arguments: WriteManifest) -> Result<(), Failure> {
     match arguments.output {
         None => output.bytes(text.as_bytes()),
         Some(path) => {
-            fs::write(&path, &text).map_err(|error| {
+            write_atomically(&path, text.as_bytes(), 0o644).map_err(|error| {
                 let text = format!("cannot write {}: {error}", path.display());
                 Failure::new(Code::STORAGE, text)
             })?;
