@@ -3,58 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
+mod machine;
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use media::Digest;
 use media::attest::{Attestation, Paths, boot_device};
 use media::uki::Uki;
 
 use common::Recipe;
-
-struct Machine {
-    _dir: tempfile::TempDir,
-    paths: Paths,
-}
-
-impl Machine {
-    fn write(&self, root: &Path, path: &str, content: impl AsRef<[u8]>) {
-        let path = root.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
-    fn new(recipe: &Recipe) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        let paths = Paths { proc: at("proc"), sys: at("sys"), dev: at("dev") };
-        let machine = Self { _dir: dir, paths: paths.clone() };
-        let (proc, sys, dev) = (&paths.proc, &paths.sys, &paths.dev);
-        let (_, root) = common::tree(&recipe.data, recipe.block);
-        machine.write(proc, "cmdline", format!("roothash={} ro\n", common::hex(&root)));
-        machine.write(proc, "sys/kernel/osrelease", "6.12.0-test\n");
-        machine.write(proc, "sys/kernel/modules_disabled", "1\n");
-        machine.write(sys, "kernel/security/lockdown", "none integrity [confidentiality]\n");
-        // Another device mapper's device comes first, and has the same name.
-        machine.write(sys, "block/dm-0/dm/uuid", "CRYPT-LUKS2-11-state\n");
-        machine.write(sys, "block/dm-0/dm/name", "root\n");
-        machine.write(sys, "block/dm-1/dm/uuid", "CRYPT-VERITY-11-root\n");
-        machine.write(sys, "block/dm-1/dm/name", "root\n");
-        machine.write(sys, "block/dm-1/ro", "1\n");
-        machine.write(sys, "devices/pci0/block/sda/sda2/partition", "2\n");
-        fs::create_dir_all(sys.join("block/dm-1/slaves")).unwrap();
-        symlink("../../../devices/pci0/block/sda/sda2", sys.join("block/dm-1/slaves/sda2"))
-            .unwrap();
-        machine.write(dev, "sda", [recipe.disk(), vec![0; 4096]].concat());
-        machine
-    }
-
-    fn ask(&self) -> Attestation {
-        Attestation::collect(&self.paths)
-    }
-}
+use machine::Machine;
 
 #[test]
 fn a_booted_image_says_what_it_is() {
@@ -66,13 +24,14 @@ fn a_booted_image_says_what_it_is() {
     assert_eq!(found.root_hash, Ok(Digest(root)));
     assert_eq!(found.root_hashes_agree(), Some(true));
     assert_eq!(found.device.as_deref(), Ok("dm-1 \"root\", read-only"));
-    let medium = found.medium.unwrap();
+    let medium = found.medium.clone().unwrap();
     assert_eq!(medium.uki, Ok(Digest::of(&recipe.uki())));
     assert!(medium.strangers.is_empty());
     assert_eq!(found.release.as_deref(), Ok("6.12.0-test"));
     assert_eq!(found.lockdown.as_deref(), Ok("confidentiality"));
     assert_eq!(found.modules_disabled, Ok(true));
-    assert_eq!((found.secure_boot, found.tpm.is_none()), (None, true));
+    assert!(matches!(found.firmware, Ok(None)) && found.tpm.is_none());
+    assert_eq!(found.objections(true), []);
 }
 
 #[test]
@@ -88,7 +47,7 @@ fn a_tpm_says_which_uki_was_booted() {
         machine.write(&sys, "class/tpm/tpm0/pcr-sha256/4", "00\n");
         let found = machine.ask();
         assert_eq!(found.pcr11_phase(), Some(phase));
-        assert!(found.tpm.unwrap().1.is_err());
+        assert!(found.tpm.unwrap().pcr4.is_err());
     }
     machine.write(&sys, "class/tpm/tpm0/pcr-sha256/11", "F".repeat(64));
     assert_eq!(machine.ask().pcr11_phase(), None);
@@ -118,23 +77,6 @@ fn a_root_that_is_on_no_partition_has_no_medium() {
 }
 
 #[test]
-fn secure_boot_is_the_byte_behind_the_attributes() {
-    let machine = Machine::new(&Recipe::new());
-    let sys = machine.paths.sys.clone();
-    let name = "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
-    for (bytes, expected) in [
-        ([6, 0, 0, 0, 1], Some(true)),
-        ([6, 0, 0, 0, 0], Some(false)),
-        ([1, 1, 1, 1, 7], Some(false)),
-    ] {
-        machine.write(&sys, name, bytes);
-        assert_eq!(machine.ask().secure_boot, expected);
-    }
-    machine.write(&sys, name, [1]);
-    assert_eq!(machine.ask().secure_boot, None);
-}
-
-#[test]
 fn a_machine_without_anything_says_what_is_missing() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = dir.path().join("nowhere");
@@ -143,6 +85,7 @@ fn a_machine_without_anything_says_what_is_missing() {
     assert!(found.root_hash.is_err() && found.device.is_err() && found.medium.is_err());
     assert!(found.release.is_err() && found.lockdown.is_err() && found.modules_disabled.is_err());
     assert_eq!((found.root_hashes_agree(), found.pcr11_phase()), (None, None));
+    assert_eq!(found.objections(true), [], "not an appliance");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
+
 use super::{Paths, text};
 use crate::digest::Digest;
 use crate::layout::{Esp, Layout};
@@ -84,6 +86,8 @@ pub fn boot_device(paths: &Paths) -> Result<PathBuf, String> {
 pub struct Medium {
     /// Its device node.
     pub path: PathBuf,
+    /// The GUID of its ESP.
+    pub esp: Uuid,
     /// The root hash over the topmost block of its hash tree.
     pub root_hash: Result<Digest, String>,
     /// The SHA-256 of its UKI.
@@ -109,6 +113,7 @@ impl Medium {
             .map_err(|error| error.to_string());
         let mut medium = Self {
             path: path.to_owned(),
+            esp: layout.esp.0.id,
             root_hash,
             uki: Err("there is no UKI".to_owned()),
             pcr11: None,

@@ -3,21 +3,24 @@
 //! All of it is said by the system that is asked: it is worth something beside a TPM's quote or a sheet
 //! of paper, and nothing against a kernel that lies.
 
+mod firmware;
 mod medium;
+mod objection;
+mod twins;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::layout::root_hash_of;
 
+pub use firmware::{Firmware, SecureBoot};
 pub use medium::{Medium, boot_device};
+pub use objection::Objection;
 
 /// The most bytes of a file in /proc or /sys that are looked at.
 const MAX_FILE: u64 = 64 << 10;
-
-/// The GUID of the firmware's own variables (UEFI specification 2.10, 3.3).
-const SECURE_BOOT: &str = "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
 /// Where the kernel shows what is asked for.
 #[derive(Clone, Debug)]
@@ -51,10 +54,23 @@ pub struct Attestation {
     pub lockdown: Result<String, String>,
     /// Whether no module can be loaded any more.
     pub modules_disabled: Result<bool, String>,
-    /// Whether the firmware checks signatures; `None` on a machine without UEFI variables.
-    pub secure_boot: Option<bool>,
-    /// PCR 11 and PCR 4 of the SHA-256 bank; `None` without a TPM.
-    pub tpm: Option<(Result<Digest, String>, Result<Digest, String>)>,
+    /// How this machine was started; `None` where it was not by UEFI.
+    pub firmware: Result<Option<Firmware>, String>,
+    /// Other disks that have a partition with the GUID of the medium's ESP.
+    pub twins: Vec<String>,
+    /// `None` without a TPM.
+    pub tpm: Option<Tpm>,
+}
+
+/// Registers of a TPM's SHA-256 bank.
+#[derive(Clone, Debug)]
+pub struct Tpm {
+    /// What was started (systemd-stub(7)).
+    pub pcr11: Result<Digest, String>,
+    /// What came from outside of that: command line, credentials, addons. Zero where there was none.
+    pub pcr12: Result<Digest, String>,
+    /// The boot loaders, by the firmware.
+    pub pcr4: Result<Digest, String>,
 }
 
 impl Attestation {
@@ -68,14 +84,17 @@ impl Attestation {
         });
         let lockdown = text(&sys.join("kernel/security/lockdown"));
         let modules = text(&proc.join("sys/kernel/modules_disabled"));
+        let medium = boot_device(paths).and_then(|device| Medium::read(&device));
+        let twins = medium.as_ref().map(|medium| twins::twins(paths, &medium.path, &medium.esp));
         Self {
             root_hash,
             device: medium::verity_device(paths).map(|device| device.to_string()),
-            medium: boot_device(paths).and_then(|device| Medium::read(&device)),
+            twins: twins.unwrap_or_default(),
+            medium,
             release: text(&proc.join("sys/kernel/osrelease")),
             lockdown: lockdown.map(|modes| chosen(&modes).to_owned()),
             modules_disabled: modules.map(|value| value == "1"),
-            secure_boot: secure_boot(sys),
+            firmware: Firmware::read(sys),
             tpm: tpm(sys),
         }
     }
@@ -92,9 +111,26 @@ impl Attestation {
     #[must_use]
     pub fn pcr11_phase(&self) -> Option<&'static str> {
         let expected = self.medium.as_ref().ok()?.pcr11?;
-        let (Ok(found), _) = self.tpm.as_ref()? else { return None };
+        let found = self.tpm.as_ref()?.pcr11.as_ref().ok()?;
         let phases = crate::uki::Uki::pcr11_in_phases(expected);
         phases.into_iter().find(|(_, value)| value == found).map(|(phase, _)| phase)
+    }
+
+    /// What speaks against this machine; empty where nothing does. Root reads the medium and the UEFI
+    /// variables, so for root what can't be read is an objection, and for anybody else it isn't.
+    #[must_use]
+    pub fn objections(&self, is_root: bool) -> Vec<Objection> {
+        objection::objections(self, is_root)
+    }
+
+    /// Why the medium was not read to its end.
+    fn unread(&self) -> Option<String> {
+        let medium = match &self.medium {
+            Ok(medium) => medium,
+            Err(reason) => return Some(reason.clone()),
+        };
+        let reasons = [medium.uki.as_ref().err(), medium.root_hash.as_ref().err()];
+        reasons.into_iter().flatten().chain(self.root_hash.as_ref().err()).next().cloned()
     }
 }
 
@@ -104,29 +140,29 @@ fn chosen(modes: &str) -> &str {
     chosen.map_or(modes, |(chosen, _)| chosen)
 }
 
-/// Four bytes of attributes, and one that is the value.
-fn secure_boot(sys: &Path) -> Option<bool> {
-    let value = fs::read(sys.join(SECURE_BOOT)).ok()?;
-    (value.len() == 5).then(|| value[4] == 1)
-}
-
-fn tpm(sys: &Path) -> Option<(Result<Digest, String>, Result<Digest, String>)> {
+fn tpm(sys: &Path) -> Option<Tpm> {
     let tpm = sys.join("class/tpm/tpm0");
     tpm.exists().then(|| {
         let register = |number: u8| {
             let value = text(&tpm.join(format!("pcr-sha256/{number}")))?;
             value.to_ascii_lowercase().parse().map_err(|_| "not a SHA-256 value".to_owned())
         };
-        (register(11), register(4))
+        Tpm { pcr11: register(11), pcr12: register(12), pcr4: register(4) }
     })
 }
 
 /// A short file without white space at its ends and without control characters.
 fn text(path: &Path) -> Result<String, String> {
-    use std::io::Read;
-    let mut text = String::new();
-    let file = fs::File::open(path);
-    let read = file.and_then(|file| file.take(MAX_FILE).read_to_string(&mut text));
-    read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let unreadable = |error: String| format!("cannot read {}: {error}", path.display());
+    let bytes = bytes(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| unreadable("not UTF-8".to_owned()))?;
     Ok(text.trim().chars().filter(|c| !c.is_control()).collect())
+}
+
+/// At most [`MAX_FILE`] bytes of a file.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
