@@ -12,6 +12,7 @@ use crate::places::Places;
 
 /// The release that the image is made of.
 pub const RELEASE: &str = "trixie";
+/// Where Debian has the keys of its archives. xtask, which depends on no crate, says so too.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const HELPER: &str = "/usr/lib/apt/apt-helper";
 /// How many files one call of apt-helper fetches.

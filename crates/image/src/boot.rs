@@ -25,27 +25,18 @@ pub struct Boot {
     disk: Option<PathBuf>,
 }
 
+/// Where the VM tests' driver is, which knows whether KVM works and what an emulated machine needs.
+const DRIVER: &str = "vm-tests/driver";
+
 /// Arguments: what to boot, its UKI, `tpm` or nothing, a second disk or nothing, MiB of memory. Below /tmp
-/// there is memory that is gone with us.
-///
-/// That /dev/kvm can be opened is not enough, since there are machines on which a guest hangs then: a kernel
-/// has to find that it has no root. 5-level paging and SMM cost an emulated machine time, and gain nothing.
+/// there is memory that is gone with us. swtpm ends with the process that starts it, which becomes QEMU: also
+/// where QEMU can't be started, or takes none of these options.
 const SCRIPT: &str = r#"
 disk=$1 uki=$2 tpm=$3 stick=$4 memory=$5
-qemu='qemu-system-x86_64 -no-user-config -nodefaults -display none -vga none -nic none'
-kvm='-machine q35,smm=off -accel kvm -cpu host'
-kvm_works() {
-    [ -r /dev/kvm ] && [ -w /dev/kvm ] || return 1
-    objcopy -O binary --only-section=.linux "$uki" /tmp/kernel
-    timeout --signal=KILL 15 $qemu $kvm -m 256 -serial stdio -no-reboot -kernel /tmp/kernel \
-        -append 'console=ttyS0 panic=-1' </dev/null 2>/dev/null | grep -q 'Kernel panic'
-}
-if kvm_works 2>/dev/null; then
-    acceleration=$kvm
-else
-    echo 'image: no KVM here: emulated, a minute or so to the first question' >&2
-    acceleration='-machine q35,smm=off -accel tcg,thread=multi,tb-size=512 -cpu max,la57=off'
-fi
+acceleration=$(python3 -m vm_driver.acceleration "$uki")
+case $acceleration in
+*tcg*) echo 'image: no KVM here: emulated, a minute or so to the first question' >&2 ;;
+esac
 cp /usr/share/OVMF/OVMF_VARS_4M.fd /tmp/variables.fd
 set -- -smp 2 -m "$memory" -device virtio-rng-pci -serial mon:stdio -no-reboot \
     -drive if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
@@ -58,11 +49,14 @@ if [ -n "$stick" ]; then
 fi
 if [ -n "$tpm" ]; then
     mkdir /tmp/tpm
-    swtpm socket --tpm2 --tpmstate dir=/tmp/tpm --ctrl type=unixio,path=/tmp/tpm/socket --terminate --daemon
+    setpriv --pdeathsig TERM -- \
+        swtpm socket --tpm2 --tpmstate dir=/tmp/tpm --ctrl type=unixio,path=/tmp/tpm/socket --terminate \
+        >/tmp/tpm/log 2>&1 &
+    timeout 10 sh -c 'until [ -S /tmp/tpm/socket ]; do sleep 0.1; done' || cat /tmp/tpm/log >&2
     set -- "$@" -chardev socket,id=tpm,path=/tmp/tpm/socket -tpmdev emulator,id=tpm0,chardev=tpm \
         -device tpm-crb,tpmdev=tpm0
 fi
-exec $qemu $acceleration "$@"
+exec qemu-system-x86_64 -no-user-config -nodefaults -display none -vga none -nic none $acceleration "$@"
 "#;
 
 /// Boots the disk as it was built; what the machine writes to it is gone afterwards.
@@ -79,14 +73,15 @@ pub fn boot(boot: &Boot) -> Result<(), Failed> {
         )));
     }
     let (tools, _) = tools::ensure(&places)?;
-    let mut binds = vec![(places.output.clone(), inside::OUTPUT)];
+    let mut binds =
+        vec![(places.output.clone(), inside::OUTPUT), (places.source.clone(), inside::SOURCE)];
     let mut stick = String::new();
     if let Some(file) = &boot.disk {
         let file = file.canonicalize().map_err(Failed::io("find", file))?;
         let (Some(directory), Some(name)) = (file.parent(), file.file_name()) else {
             return Err(Failed(format!("{} is not a file", file.display())));
         };
-        stick = format!("{}/{}", inside::STAGE, name.to_string_lossy());
+        stick = escaped(&format!("{}/{}", inside::STAGE, name.to_string_lossy()));
         binds.push((directory.to_owned(), inside::STAGE));
     }
     let name = |extension: &str| {
@@ -95,9 +90,26 @@ pub fn boot(boot: &Boot) -> Result<(), Failed> {
     };
     let mut qemu = tools.command("/bin/sh", &binds);
     let tpm = if boot.tpm { "tpm" } else { "" };
+    qemu.env("PYTHONPATH", format!("{}/{DRIVER}", inside::SOURCE))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     qemu.env("TMPDIR", "/tmp").args(["-euc", SCRIPT, "sh", &name("raw"), &name("efi")]);
     qemu.args([tpm, &stick, &boot.memory.to_string()]);
     eprintln!("image: to leave: `poweroff` in the machine, or Ctrl-A and then X here");
     let status = qemu.status().map_err(|error| Failed(format!("cannot run QEMU: {error}")))?;
     if status.success() { Ok(()) } else { Err(Failed(format!("QEMU ended with {status}"))) }
+}
+
+/// A value within a list of QEMU's options: a comma would end it (qemu(1)).
+fn escaped(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_in_the_name_of_a_disk_ends_no_option() {
+        assert_eq!(escaped("/build/stage/a,b,,c.img"), "/build/stage/a,,b,,,,c.img");
+    }
 }

@@ -1,23 +1,21 @@
 //! A build: packages, tools, programs, mkosi, and what is written about the outcome.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Instant;
 
-use media::manifest::{Commit, FieldError, Package, Sbom, Source, Text};
+use media::manifest::{Commit, FieldError, FileName, Package, Sbom, Source, Text};
+use media::{Description, Digest, Manifest, Progress};
 use nix::sys::stat::{Mode, umask};
 
-use media::{Description, Digest, Manifest, Progress};
-
 use crate::apt::RELEASE;
-use crate::failed::{Failed, logged, output};
+use crate::failed::{Failed, logged};
 use crate::lock::Lock;
 use crate::places::{NAME, Places};
 use crate::tools::{Tools, inside};
-use crate::{binaries, repository, sbom, stage, tools, tree};
+use crate::{binaries, git, repository, results, sbom, stage, tools, tree};
 
-/// `image build`. Where nothing has changed since the last one, nothing is done.
+/// `image build`. Where nothing has changed since the last one, nothing is done; where nothing but the commit
+/// has, the manifest is written anew.
 pub fn build(places: &Places) -> Result<(), Failed> {
     if !nix::unistd::Uid::effective().is_root() {
         let why =
@@ -26,30 +24,32 @@ pub fn build(places: &Places) -> Result<(), Failed> {
     }
     // Modes get into the image; whoever calls us has no say in them.
     umask(Mode::from_bits_truncate(0o022));
+    // What it says first of all fails before anything takes its time.
+    let state = git::state(&places.source)?;
     let (tools, lock) = tools::ensure(places)?;
+    let source = source(state, &lock)?;
     let programs = binaries::build(places, &tools)?;
     let start = Instant::now();
     stage::stage(places, &programs)?;
     let inputs = inputs(places, &lock)?;
     let stamp = places.output.join("image.stamp");
-    let results = results(places);
-    let made = fs::read_to_string(&stamp).is_ok_and(|made| made == inputs);
-    if made && results.iter().all(|file| file.exists()) {
-        eprintln!("image: {} is up to date", results[0].display());
-        return Ok(());
+    if fs::read_to_string(&stamp).is_ok_and(|made| made == inputs)
+        && let Ok(manifest) = results::read(places)
+    {
+        eprintln!("image: {} is up to date", places.result("raw").display());
+        return results::name_source(places, manifest, source);
     }
-    // What was signed is another image.
-    let signed = ["signed.raw", "signed.efi", "manifest.json.sig"].map(|end| places.result(end));
-    for file in signed.iter().chain([&stamp]).filter(|file| file.exists()) {
-        fs::remove_file(file).map_err(Failed::io("remove", file))?;
+    if stamp.exists() {
+        fs::remove_file(&stamp).map_err(Failed::io("remove", &stamp))?;
     }
+    results::withdraw_signed(places)?;
     repository::make(places, &lock)?;
     mkosi(places, &tools, &lock)?;
-    let manifest = describe(places, &lock)?;
-    fs::write(&stamp, inputs).map_err(Failed::io("write", &stamp))?;
+    let manifest = describe(places, &lock, source)?;
+    results::write(&stamp, inputs.as_bytes())?;
     eprintln!(
         "image: {} ({:.1} MB) took {:.0} s after the programs\nimage: root hash {}",
-        results[0].display(),
+        places.result("raw").display(),
         manifest.disk.bytes as f64 / 1e6,
         start.elapsed().as_secs_f64(),
         manifest.root.verity_root_hash,
@@ -95,7 +95,7 @@ fn mkosi(places: &Places, tools: &Tools, lock: &Lock) -> Result<(), Failed> {
         "--repository-key-check=no",
     ]);
     command.arg(format!("--local-mirror=file://{}", inside::REPOSITORY));
-    command.arg(format!("--extra-tree={}", inside::STAGE));
+    command.arg(format!("--extra-tree={}/root", inside::STAGE));
     command.arg(format!("--kernel-command-line={}", command_line.trim()));
     command.arg(format!("--source-date-epoch={}", lock.date));
     command.arg(format!("--output-directory={}/out", inside::OUTPUT));
@@ -111,27 +111,33 @@ fn mkosi(places: &Places, tools: &Tools, lock: &Lock) -> Result<(), Failed> {
     Ok(())
 }
 
-fn describe(places: &Places, lock: &Lock) -> Result<Manifest, Failed> {
+/// What the manifest says of the sources.
+fn source(state: Option<git::State>, lock: &Lock) -> Result<Source, Failed> {
+    let modified = state.as_ref().is_some_and(|state| state.modified);
+    let commit = state.map(|state| Commit::new(state.commit)).transpose().map_err(unsayable)?;
+    Ok(Source { commit, modified, date: lock.date })
+}
+
+fn describe(places: &Places, lock: &Lock, source: Source) -> Result<Manifest, Failed> {
     let bill = sbom::spdx(places, lock)?;
-    let [disk, _, path, bill_file] = results(places);
-    fs::write(&bill_file, &bill).map_err(Failed::io("write", &bill_file))?;
+    let [disk, _, path, bill_file] = results::files(places);
+    results::write(&bill_file, bill.as_bytes())?;
+    let name = bill_file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file = FileName::new(name).map_err(unsayable)?;
+    let bill = Sbom { file, sha256: Digest::of(bill.as_bytes()) };
     let description = Description::read(&disk, &mut Progress::new(&mut |_, _| {}))
         .map_err(|error| Failed(format!("{}: {error}", disk.display())))?;
-    let manifest = manifest(places, lock, description, Digest::of(bill.as_bytes()))
-        .map_err(|error| Failed(format!("a manifest can't say this: {error}")))?;
-    fs::write(&path, manifest.render()).map_err(Failed::io("write", &path))?;
+    let manifest = manifest(lock, description, source, bill).map_err(unsayable)?;
+    results::write(&path, manifest.render().as_bytes())?;
     Ok(manifest)
 }
 
 fn manifest(
-    places: &Places,
     lock: &Lock,
     description: Description,
-    bill: Digest,
+    source: Source,
+    bill: Sbom,
 ) -> Result<Manifest, FieldError> {
-    let (commit, modified) = commit(places);
-    let commit = commit.map(Commit::new).transpose()?;
-    let source = Source { commit, modified, date: lock.date };
     let packages = lock.packages.iter().filter(|package| package.in_image()).map(|package| {
         Ok(Package {
             name: Text::new(package.name.clone())?,
@@ -141,32 +147,16 @@ fn manifest(
         })
     });
     let packages = packages.collect::<Result<Vec<Package>, FieldError>>()?;
-    let [.., bill_file] = results(places);
-    let bill_file = bill_file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let sbom = Sbom { file: media::manifest::FileName::new(bill_file)?, sha256: bill };
-    let version = Text::new(env!("CARGO_PKG_VERSION").to_owned())?;
+    let (name, version) = (NAME.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     Ok(description.into_manifest(
-        Text::new(NAME.to_owned())?,
-        version,
+        Text::new(name)?,
+        Text::new(version)?,
         source,
         packages,
-        Some(sbom),
+        Some(bill),
     ))
 }
 
-/// The commit of the sources, and whether they have been changed since; none without a repository.
-fn commit(places: &Places) -> (Option<String>, bool) {
-    let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
-        command.arg("-C").arg(&places.source).args(arguments);
-        output("git", &mut command).ok()
-    };
-    let head = git(&["rev-parse", "HEAD"]).map(|text| text.trim().to_owned());
-    let modified = git(&["status", "--porcelain"]).is_some_and(|text| !text.trim().is_empty());
-    (head, modified)
-}
-
-/// What a build writes for people: disk, UKI, manifest, bill of materials.
-fn results(places: &Places) -> [PathBuf; 4] {
-    ["raw", "efi", "manifest.json", "spdx.json"].map(|extension| places.result(extension))
+fn unsayable(error: FieldError) -> Failed {
+    Failed(format!("a manifest can't say this: {error}"))
 }

@@ -1,7 +1,7 @@
 //! `image check`: a second build, elsewhere, must be the first one bit for bit.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +13,7 @@ use nix::unistd::sethostname;
 
 use crate::build::build;
 use crate::failed::{Failed, logged, output};
+use crate::git;
 use crate::places::Places;
 use crate::tools::{self, Tools};
 use crate::tree;
@@ -80,22 +81,15 @@ fn elsewhere(places: &Places) -> Result<Places, Failed> {
     }
     let source = output_directory.join("a-copy-of-the-sources");
     fs::create_dir_all(&source).map_err(Failed::io("make", &source))?;
-    let mut list = Command::new("git");
-    list.arg("-C").arg(&places.source).args([
-        "ls-files",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "-z",
-    ]);
-    let files = output("git ls-files", &mut list)?;
-    for name in files.split('\0').filter(|name| !name.is_empty()) {
-        let (from, to) = (places.source.join(name), source.join(name));
+    for name in git::files(&places.source)? {
+        let (from, to) = (places.source.join(&name), source.join(&name));
         if from.symlink_metadata().is_err() {
             continue; // Deleted, and not committed yet.
         }
         let parent = to.parent().expect("below the copy");
-        fs::create_dir_all(parent).map_err(Failed::io("make", parent))?;
+        let mut directory = DirBuilder::new();
+        let made = directory.recursive(true).mode(0o700).create(parent);
+        made.map_err(Failed::io("make", parent))?;
         if from.is_symlink() {
             let target = fs::read_link(&from).map_err(Failed::io("read", &from))?;
             symlink(target, &to).map_err(Failed::io("make", &to))?;
@@ -107,6 +101,7 @@ fn elsewhere(places: &Places) -> Result<Places, Failed> {
         let copied = fs::File::options().append(true).open(&to);
         let set = modified.and_then(|time| copied.and_then(|file| file.set_modified(time)));
         set.map_err(Failed::io("set the time of", &to))?;
+        restrict(&to)?;
     }
     let again = Places { source, output: output_directory.join("output"), ..places.clone() };
     fs::create_dir_all(again.logs()).map_err(Failed::io("make", &again.logs()))?;
@@ -118,6 +113,15 @@ fn elsewhere(places: &Places) -> Result<Places, Failed> {
         fs::hard_link(entry.path(), &to).map_err(Failed::io("link", &to))?;
     }
     Ok(again)
+}
+
+/// Leaves of a file's mode what a checkout under umask 077 would have: git knows whether it can be run, and
+/// no more, so no more may get into an image.
+fn restrict(file: &Path) -> Result<(), Failed> {
+    let metadata = fs::metadata(file).map_err(Failed::io("look at", file))?;
+    let mode = metadata.permissions().mode() & 0o700;
+    let set = fs::set_permissions(file, Permissions::from_mode(mode));
+    set.map_err(Failed::io("change the mode of", file))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), Failed> {

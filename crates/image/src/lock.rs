@@ -14,6 +14,7 @@ use media::Digest;
 use crate::apt::Apt;
 use crate::failed::Failed;
 use crate::places::Places;
+use crate::results;
 
 const HEAD: &str = "\
 # Debian packages of the ceremony image and of the tools that build it, to the byte.
@@ -196,7 +197,7 @@ pub fn refresh(places: &Places) -> Result<(), Failed> {
     let path = places.lock();
     let old = Lock::read(&path).map(|lock| lock.packages).unwrap_or_default();
     let new = lock.packages.iter().filter(|package| !old.contains(package)).count();
-    fs::write(&path, lock.render()).map_err(Failed::io("write", &path))?;
+    results::write(&path, lock.render().as_bytes())?;
     eprintln!(
         "image: {} names {} packages, {new} of them new or changed",
         path.display(),

@@ -4,7 +4,7 @@
 //! - [`lock`]: the lock file. [`apt`] makes and fetches what it names, [`repository`] hands it to apt again.
 //! - [`tools`]: the tools tree; [`enter`]: running something inside it.
 //! - [`binaries`]: our programs, built in that tree; [`stage`]: where each file goes in the image.
-//! - [`build`]: mkosi, and what is written about its outcome ([`sbom`]).
+//! - [`build`]: mkosi, and what is written about its outcome ([`results`], [`sbom`]) and the sources ([`git`]).
 //! - [`check`]: two builds must be one.
 //! - [`sign`]: Secure Boot, and the manifest's signature. [`usb`]: the image on a stick. [`boot`]: a trial.
 
@@ -17,9 +17,11 @@ mod build;
 mod check;
 mod enter;
 mod failed;
+mod git;
 mod lock;
 mod places;
 mod repository;
+mod results;
 mod sbom;
 mod sign;
 mod stage;
@@ -89,6 +91,9 @@ struct Sources {
     /// Debian's security archive; the last one given counts.
     #[arg(long, overrides_with = "security_mirror")]
     security_mirror: String,
+    /// Take a Rust compiler that makes another image than the published one.
+    #[arg(long)]
+    any_compiler: bool,
 }
 
 fn main() -> ExitCode {

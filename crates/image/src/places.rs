@@ -20,6 +20,8 @@ pub struct Places {
     pub mirror: String,
     /// Debian's security archive.
     pub security_mirror: String,
+    /// Whether another compiler than the published image's will do.
+    pub any_compiler: bool,
 }
 
 impl Places {
@@ -33,6 +35,7 @@ impl Places {
             output: absolute(&sources.output)?,
             mirror: sources.mirror.trim_end_matches('/').to_owned(),
             security_mirror: sources.security_mirror.trim_end_matches('/').to_owned(),
+            any_compiler: sources.any_compiler,
         };
         fs::create_dir_all(places.logs()).map_err(Failed::io("make", &places.logs()))?;
         Ok(places)
@@ -78,12 +81,12 @@ impl Places {
         self.output.join("vendored.stamp")
     }
 
-    /// Cargo's target directory for the programs in the image.
+    /// The programs in the image: cargo's target directory and its home.
     pub fn binaries(&self) -> PathBuf {
         self.output.join("binaries")
     }
 
-    /// The files of ours that go into the root.
+    /// The files of ours that go into the root, and those that go into the initrd.
     pub fn stage(&self) -> PathBuf {
         self.output.join("stage")
     }

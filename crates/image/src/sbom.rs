@@ -18,45 +18,23 @@ pub fn spdx(places: &Places, lock: &Lock) -> Result<String, Failed> {
 
 fn document(lock: &Lock, crates: &[String]) -> Value {
     let version = env!("CARGO_PKG_VERSION");
-    let mut packages = vec![json!({
-        "SPDXID": "SPDXRef-image",
-        "name": NAME,
-        "versionInfo": version,
-        "downloadLocation": "NOASSERTION",
-        "filesAnalyzed": false,
-        "primaryPackagePurpose": "OPERATING-SYSTEM",
-    })];
-    for (index, package) in lock.packages.iter().filter(|package| package.in_image()).enumerate() {
-        let (name, version, architecture) =
-            (&package.name, &package.version, &package.architecture);
-        packages.push(json!({
-            "SPDXID": format!("SPDXRef-debian-{index}"),
-            "name": name,
-            "versionInfo": version,
-            "downloadLocation": "NOASSERTION",
-            "filesAnalyzed": false,
-            "checksums": [{ "algorithm": "SHA256", "checksumValue": package.sha256.to_string() }],
-            "externalRefs": [{
-                "referenceCategory": "PACKAGE-MANAGER",
-                "referenceType": "purl",
-                "referenceLocator": format!("pkg:deb/debian/{}@{}?arch={architecture}", escape(name), escape(version)),
-            }],
-        }));
+    let mut image = package("image".to_owned(), NAME, version);
+    image["primaryPackagePurpose"] = json!("OPERATING-SYSTEM");
+    let mut packages = vec![image];
+    for (index, locked) in lock.packages.iter().filter(|package| package.in_image()).enumerate() {
+        let (name, version) = (&locked.name, &locked.version);
+        let mut package = package(format!("debian-{index}"), name, version);
+        let sha256 = locked.sha256.to_string();
+        package["checksums"] = json!([{ "algorithm": "SHA256", "checksumValue": sha256 }]);
+        let architecture = format!("?arch={}", locked.architecture);
+        package["externalRefs"] = json!([purl("deb/debian", name, version, &architecture)]);
+        packages.push(package);
     }
     for (index, line) in crates.iter().enumerate() {
         let (name, version) = line.split_once(" v").unwrap_or((line, ""));
-        packages.push(json!({
-            "SPDXID": format!("SPDXRef-crate-{index}"),
-            "name": name,
-            "versionInfo": version,
-            "downloadLocation": "NOASSERTION",
-            "filesAnalyzed": false,
-            "externalRefs": [{
-                "referenceCategory": "PACKAGE-MANAGER",
-                "referenceType": "purl",
-                "referenceLocator": format!("pkg:cargo/{}@{}", escape(name), escape(version)),
-            }],
-        }));
+        let mut package = package(format!("crate-{index}"), name, version);
+        package["externalRefs"] = json!([purl("cargo", name, version, "")]);
+        packages.push(package);
     }
     let contains: Vec<Value> = packages[1..]
         .iter()
@@ -83,6 +61,26 @@ fn document(lock: &Lock, crates: &[String]) -> Value {
         "creationInfo": { "created": created(lock.date), "creators": ["Tool: sesame-image"] },
         "packages": packages,
         "relationships": contains,
+    })
+}
+
+/// What SPDX demands of every package (SPDX 2.3, 7).
+fn package(id: String, name: &str, version: &str) -> Value {
+    json!({
+        "SPDXID": format!("SPDXRef-{id}"),
+        "name": name,
+        "versionInfo": version,
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+    })
+}
+
+/// A reference by which scanners know a package: a purl (package-url's specification).
+fn purl(kind: &str, name: &str, version: &str, qualifiers: &str) -> Value {
+    json!({
+        "referenceCategory": "PACKAGE-MANAGER",
+        "referenceType": "purl",
+        "referenceLocator": format!("pkg:{kind}/{}@{}{qualifiers}", escape(name), escape(version)),
     })
 }
 

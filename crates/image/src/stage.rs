@@ -1,10 +1,10 @@
-//! What of ours goes into the root, and where. Whatever else is there is Debian's.
+//! What of ours goes into the root and the initrd, and where. Whatever else is there is Debian's.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::binaries::PROGRAMS;
+use crate::binaries::{GUARD, PROGRAMS, Programs};
 use crate::failed::Failed;
 use crate::places::Places;
 
@@ -20,16 +20,18 @@ const INSTALLED: [(&str, &str); 5] = [
 /// The files of the appliance alone, laid out as the root.
 const APPLIANCE: &str = "images/appliance/tree";
 
-/// Lays them out anew. Modes are 0755 for directories and programs, 0644 for the rest.
-pub fn stage(places: &Places, binaries: &Path) -> Result<(), Failed> {
-    let root = places.stage();
-    if root.exists() {
-        fs::remove_dir_all(&root).map_err(Failed::io("remove", &root))?;
+/// Lays them out anew, below `root` and `initrd`. Modes are 0755 for directories and programs, 0644 for the
+/// rest.
+pub fn stage(places: &Places, programs: &Programs) -> Result<(), Failed> {
+    let stage = places.stage();
+    if stage.exists() {
+        fs::remove_dir_all(&stage).map_err(Failed::io("remove", &stage))?;
     }
-    fs::create_dir_all(&root).map_err(Failed::io("make", &root))?;
+    install(&programs.guard.join(GUARD), &stage.join("initrd/usr/lib/sesame/init"))?;
+    let root = stage.join("root");
     for program in PROGRAMS {
         let directory = if program == "sesame" { "usr/bin" } else { "usr/libexec/sesame" };
-        install(&binaries.join(program), &root.join(directory).join(program))?;
+        install(&programs.dynamic.join(program), &root.join(directory).join(program))?;
     }
     for (file, directory) in INSTALLED {
         let name = Path::new(file).file_name().expect("a file of the table above");

@@ -109,11 +109,43 @@ fn the_signature_of_another_key_is_refused() {
     sign_as_the_readme_says(&directory, &other);
     let said = image.refuse("sign-import", &[&directory]);
     assert!(said.contains("the signature of the manifest was not made with the key"), "{said}");
+}
 
-    // A certificate of somebody else in place of the first.
+#[test]
+fn a_certificate_that_was_exchanged_on_its_way_is_refused() {
+    let Some(image) = Image::copy() else { return };
+    let (key, other, stick) = (Key::new(RSA), Key::new(RSA), TempDir::new().unwrap());
+    let directory = stick.path().join("export");
+    image.succeed("sign-export", &[&key.certificate(), &directory]);
+
+    // Somebody signs with a key of their own, and puts its certificate there.
+    sign_as_the_readme_says(&directory, &other);
     fs::copy(other.certificate(), directory.join("certificate.pem")).unwrap();
     let said = image.refuse("sign-import", &[&directory]);
-    assert!(said.contains("was not made with the key of this certificate"), "{said}");
+    assert!(said.contains("Somebody has exchanged it on its way"), "{said}");
+
+    // In the second round too.
+    fs::copy(key.certificate(), directory.join("certificate.pem")).unwrap();
+    sign_as_the_readme_says(&directory, &key);
+    image.succeed("sign-import", &[&directory]);
+    sign_as_the_readme_says(&directory, &other);
+    fs::copy(other.certificate(), directory.join("certificate.pem")).unwrap();
+    let said = image.refuse("sign-import", &[&directory]);
+    assert!(said.contains("Somebody has exchanged it on its way"), "{said}");
+}
+
+#[test]
+fn no_signature_stands_beside_files_that_it_is_not_about() {
+    let Some(image) = Image::copy() else { return };
+    let key = Key::new(RSA);
+    image.succeed("sign", &[key.private(), key.certificate()]);
+    // Signing again fails on its way, with the old files half replaced.
+    let in_the_way = image.file("signed.raw");
+    fs::remove_file(&in_the_way).unwrap();
+    fs::create_dir_all(in_the_way.join("not empty")).unwrap();
+    let output = image.run("sign", &[key.private(), key.certificate()]);
+    assert!(!output.status.success());
+    assert!(!image.file("manifest.json.sig").exists());
 }
 
 #[test]

@@ -3,10 +3,13 @@
 mod support;
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use media::Digest;
+use nix::libc;
 use support::{Image, Key};
 use tempfile::TempDir;
 
@@ -92,6 +95,43 @@ fn a_disk_in_use_is_refused() {
 }
 
 #[test]
+fn what_is_written_is_the_disk_that_was_described_whatever_has_its_name_by_then() {
+    let Some(image) = Image::copy() else { return };
+    let disk = image.bytes("raw");
+    let (Some(stick), Some(other)) = (Loop::new(disk.len()), Loop::new(disk.len())) else { return };
+    let nodes = TempDir::new_in("/dev").unwrap();
+    let node = nodes.path().join("stick");
+    stick.make_node(&node);
+
+    let mut person = Person::start(image.command("usb", &["--yes-this-disk", text(&node)]));
+    person.read_to("Its name again, to go on: ");
+    // While they read, it is ours already.
+    let busy = File::options().write(true).custom_flags(libc::O_EXCL).open(stick.device());
+    assert_eq!(busy.unwrap_err().raw_os_error(), Some(libc::EBUSY));
+    fs::remove_file(&node).unwrap();
+    other.make_node(&node);
+    assert!(person.answer("stick"));
+
+    assert!(stick.content() == disk);
+    assert!(other.is_untouched());
+}
+
+#[test]
+fn a_disk_that_became_another_size_while_somebody_thought_is_refused() {
+    let Some(image) = Image::copy() else { return };
+    let size = image.bytes("raw").len();
+    let Some(stick) = Loop::new(size) else { return };
+    let mut person = Person::start(image.command("usb", &["--yes-this-disk", stick.device()]));
+    person.read_to("Its name again, to go on: ");
+    let file = File::options().write(true).open(&stick.file).unwrap();
+    file.set_len(size as u64 + 4096).unwrap();
+    run("losetup", &["--set-capacity", stick.device()]);
+    assert!(!person.answer(stick.name()));
+    let content = stick.content();
+    assert!(content[..size].iter().all(|byte| *byte == 0xaa));
+}
+
+#[test]
 fn a_partition_is_refused() {
     let Some(image) = Image::copy() else { return };
     let Some(stick) = Loop::new(120 << 20) else { return };
@@ -103,10 +143,9 @@ fn a_partition_is_refused() {
         eprintln!("left out: this machine shows no partitions of loop devices");
         return;
     };
-    let (major, minor) = number.trim().split_once(':').unwrap();
     let nodes = TempDir::new_in("/dev").unwrap();
     let node = nodes.path().join("partition");
-    run("mknod", &[text(&node), "b", major, minor]);
+    make_node(&node, &number);
     let said = image.refuse("usb", &["--yes-this-disk", "--confirm", "partition", text(&node)]);
     assert!(
         said.contains(&format!("is a partition; the whole disk is /dev/{}", stick.name())),
@@ -174,6 +213,12 @@ impl Loop {
         self.device.rsplit('/').next().expect("the means of the test")
     }
 
+    /// Gives it another name.
+    fn make_node(&self, node: &Path) {
+        let number = fs::read_to_string(format!("/sys/block/{}/dev", self.name()));
+        make_node(node, &number.expect("the means of the test"));
+    }
+
     fn content(&self) -> Vec<u8> {
         run("blockdev", &["--flushbufs", &self.device]);
         fs::read(&self.file).expect("the means of the test")
@@ -207,7 +252,7 @@ impl Elsewhere {
         let mut word = [0; 8];
         let stdout: &mut std::process::ChildStdout =
             child.stdout.as_mut().expect("the means of the test");
-        std::io::Read::read_exact(stdout, &mut word).expect("the means of the test");
+        stdout.read_exact(&mut word).expect("the means of the test");
         Self(child)
     }
 }
@@ -217,6 +262,47 @@ impl Drop for Elsewhere {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Somebody at a terminal, which script(1) makes.
+struct Person {
+    script: Child,
+    read: String,
+}
+
+impl Person {
+    fn start(command: Command) -> Self {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let line: Vec<&str> = words.map(|word| word.to_str().expect("text")).collect();
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]);
+        let script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        Self { script: script.expect("the means of the test"), read: String::new() }
+    }
+
+    fn read_to(&mut self, words: &str) {
+        let stdout = self.script.stdout.as_mut().expect("the means of the test");
+        while !self.read.contains(words) {
+            let mut byte = [0];
+            stdout.read_exact(&mut byte).unwrap_or_else(|_| panic!("it only says {}", self.read));
+            self.read.push(char::from(byte[0]));
+        }
+    }
+
+    /// Types a line; whether the command succeeded then.
+    fn answer(mut self, line: &str) -> bool {
+        let stdin = self.script.stdin.as_mut().expect("the means of the test");
+        writeln!(stdin, "{line}").expect("the means of the test");
+        let output = self.script.wait_with_output().expect("the means of the test");
+        eprintln!("{}", String::from_utf8_lossy(&output.stdout));
+        output.status.success()
+    }
+}
+
+/// A device node for `MAJOR:MINOR`.
+fn make_node(node: &Path, number: &str) {
+    let (major, minor) = number.trim().split_once(':').expect("the means of the test");
+    run("mknod", &[text(node), "b", major, minor]);
 }
 
 fn run(program: &str, arguments: &[&str]) -> Output {

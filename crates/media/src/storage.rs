@@ -139,18 +139,52 @@ impl LittleEndian for [u8] {
     }
 }
 
+/// The offset of the first byte in which two of the same size differ, if there is one.
+///
+/// # Errors
+/// Those of the devices; `UnexpectedEof` when the second has fewer bytes.
+pub fn first_difference(one: &dyn Storage, two: &dyn Storage) -> io::Result<Option<u64>> {
+    let mut other = vec![0; CHUNK];
+    first(one, 0, one.size(), |at, bytes| {
+        let other = &mut other[..bytes.len()];
+        two.read_exact_at(other, at)?;
+        Ok(bytes.iter().zip(&*other).position(|(one, two)| one != two))
+    })
+}
+
 /// The offset of the first byte that is not zero, if there is one.
 pub(crate) fn first_nonzero(storage: &dyn Storage, from: u64, to: u64) -> io::Result<Option<u64>> {
+    first(storage, from, to, |_, bytes| Ok(bytes.iter().position(|byte| *byte != 0)))
+}
+
+/// The first offset that `find` finds; it gets pieces in a row, each with its own offset, until then.
+fn first(
+    storage: &dyn Storage,
+    from: u64,
+    to: u64,
+    mut find: impl FnMut(u64, &[u8]) -> io::Result<Option<usize>>,
+) -> io::Result<Option<u64>> {
     let (mut at, mut found) = (from, None);
     storage.stream(from, to.saturating_sub(from), &mut |bytes| {
         if found.is_none() {
-            let first = bytes.iter().position(|byte| *byte != 0);
-            found = first.map(|first| at + first as u64);
+            found = find(at, bytes)?.map(|first| at + first as u64);
         }
         at += bytes.len() as u64;
         Ok(())
     })?;
     Ok(found)
+}
+
+/// A size for people, in the units that are printed on disks: powers of ten, one digit after the point,
+/// rounded down.
+#[must_use]
+pub fn human_size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
+    match UNITS.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit / (unit / 10)),
+        None => format!("{bytes} bytes"),
+    }
 }
 
 #[cfg(test)]
@@ -181,5 +215,34 @@ mod tests {
         bytes[CHUNK + 3] = 1;
         bytes[CHUNK + 5] = 1;
         assert_eq!(find(&bytes, 7), Some(CHUNK as u64 + 3));
+    }
+    #[test]
+    fn the_first_byte_that_differs_is_found_across_pieces() {
+        let one = vec![7; CHUNK * 2 + 100];
+        let mut two = one.clone();
+        let differ =
+            |one: &Vec<u8>, two: &Vec<u8>| first_difference(&one.as_slice(), &two.as_slice());
+        assert_eq!(differ(&one, &two).unwrap(), None);
+        two[CHUNK + 5] = 8;
+        two[CHUNK * 2 + 1] = 8;
+        assert_eq!(differ(&one, &two).unwrap(), Some(CHUNK as u64 + 5));
+        two.truncate(CHUNK);
+        assert!(differ(&one, &two).is_err());
+    }
+
+    #[test]
+    fn sizes_are_those_on_the_label_of_a_disk() {
+        let sizes = [0, 999, 1000, 999_999, 12_049_999, 3_299_000_000, 2_000_000_000_000, u64::MAX];
+        let expected = [
+            "0 bytes",
+            "999 bytes",
+            "1.0 kB",
+            "999.9 kB",
+            "12.0 MB",
+            "3.2 GB",
+            "2.0 TB",
+            "18446744.0 TB",
+        ];
+        assert_eq!(sizes.map(human_size), expected);
     }
 }

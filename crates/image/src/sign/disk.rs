@@ -1,6 +1,6 @@
 //! The UKI and the disk with the signature in them. Nothing else of the disk changes.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -8,10 +8,12 @@ use media::layout::Layout;
 use media::manifest::Signed;
 use media::storage::{Disk, Storage};
 use media::{Description, Manifest, Progress};
+use site_config::durable::sync_directory;
 
 use super::certificate::Certificate;
 use super::unsigned::{Unsigned, inside, inside_scratch};
 use crate::failed::{Failed, output};
+use crate::results;
 
 const UKI: &str = "signed.efi";
 const DISK: &str = "signed.raw";
@@ -58,24 +60,21 @@ impl<'u> SignedImage<'u> {
         Ok(Self { unsigned, manifest })
     }
 
-    /// Puts everything where a person finds it, the manifest last.
+    /// Puts everything where a person finds it: the manifest when what it names is there, and its signature
+    /// last of all. Whatever ends this on its way, no signature stands beside files that it isn't about.
     pub fn install(&self, signature: &[u8]) -> Result<(), Failed> {
         let places = self.unsigned.places;
-        let manifest = places.result("manifest.json");
-        let (new_manifest, new_signature) =
-            (self.unsigned.scratch("manifest"), self.unsigned.scratch("signature"));
-        fs::write(&new_manifest, self.manifest.render())
-            .map_err(Failed::io("write", &new_manifest))?;
-        fs::write(&new_signature, signature).map_err(Failed::io("write", &new_signature))?;
-        for (from, to) in [
-            (self.unsigned.scratch(UKI), places.result("signed.efi")),
-            (self.unsigned.scratch(DISK), places.result("signed.raw")),
-            (new_signature, Manifest::signature_of(&manifest)),
-            (new_manifest, manifest),
-        ] {
+        results::withdraw_signed(places)?;
+        for (name, extension) in [(UKI, "signed.efi"), (DISK, "signed.raw")] {
+            let (from, to) = (self.unsigned.scratch(name), places.result(extension));
+            let synced = File::open(&from).and_then(|file| file.sync_all());
+            synced.map_err(Failed::io("write", &from))?;
             fs::rename(&from, &to).map_err(Failed::io("write", &to))?;
         }
-        Ok(())
+        sync_directory(&places.output).map_err(Failed::io("write", &places.output))?;
+        let manifest = places.result("manifest.json");
+        results::write(&manifest, self.manifest.render().as_bytes())?;
+        results::write(&Manifest::signature_of(&manifest), signature)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The directory that goes to the machine with the key and back, twice.
 //!
 //! What is in it says how far it is: first `uki.tbs`, then its signature, then `manifest.json`, then its
-//! signature. Nothing else is remembered, and all of it is checked against the image each time.
+//! signature. All of it is checked against the image each time. What is remembered here is the certificate's
+//! digest alone, since whoever has the directory on its way could put another certificate into it, and sign.
 
 use std::fs;
 use std::io;
@@ -9,12 +10,18 @@ use std::path::{Path, PathBuf};
 
 use media::Digest;
 
+use super::certificate::Certificate;
 use crate::failed::Failed;
+use crate::places::Places;
+use crate::results;
 
 const CERTIFICATE: &str = "certificate.pem";
 const UKI: &str = "uki.tbs";
 const MANIFEST: &str = "manifest.json";
 const README: &str = "README.txt";
+
+/// The SHA-256 of the certificate that was exported last, in the image's directory.
+const PIN: &str = "signing-certificate.sha256";
 
 /// Two round trips: the manifest names the digest of the disk with the signed UKI.
 #[derive(Clone, Copy)]
@@ -58,7 +65,11 @@ pub struct Exchange(PathBuf);
 
 impl Exchange {
     /// Begins in a directory that is empty, or isn't there yet.
-    pub fn create(directory: &Path, certificate: &[u8]) -> Result<Self, Failed> {
+    pub fn create(
+        places: &Places,
+        directory: &Path,
+        certificate: &Certificate,
+    ) -> Result<Self, Failed> {
         fs::create_dir_all(directory).map_err(Failed::io("make", directory))?;
         let mut entries = fs::read_dir(directory).map_err(Failed::io("read", directory))?;
         if entries.next().is_some() {
@@ -68,14 +79,15 @@ impl Exchange {
             )));
         }
         let exchange = Self(directory.to_owned());
-        exchange.write(CERTIFICATE, certificate)?;
+        exchange.write(CERTIFICATE, &certificate.pem)?;
+        results::write(&places.output.join(PIN), certificate.sha256().to_string().as_bytes())?;
         Ok(exchange)
     }
 
     /// Goes on with one that [`Exchange::create`] began.
     pub fn open(directory: &Path) -> Result<Self, Failed> {
         let exchange = Self(directory.to_owned());
-        if exchange.certificate().exists() && directory.join(UKI).exists() {
+        if directory.join(CERTIFICATE).exists() && directory.join(UKI).exists() {
             return Ok(exchange);
         }
         Err(Failed(format!(
@@ -84,9 +96,27 @@ impl Exchange {
         )))
     }
 
-    /// Where the certificate is.
-    pub fn certificate(&self) -> PathBuf {
-        self.0.join(CERTIFICATE)
+    /// The certificate, if it is the one that went out.
+    pub fn certificate(&self, places: &Places) -> Result<Certificate, Failed> {
+        let certificate = Certificate::read(&self.0.join(CERTIFICATE))?;
+        let pin = places.output.join(PIN);
+        let exported = fs::read_to_string(&pin).map_err(|error| {
+            Failed(format!(
+                "{} doesn't say which certificate was exported from here ({error}); target/image is as it was. \
+                 Export again: `cargo xtask image --sign-export CERT DIR`, with a new directory",
+                pin.display()
+            ))
+        })?;
+        if exported == certificate.sha256().to_string() {
+            return Ok(certificate);
+        }
+        Err(Failed(format!(
+            "the certificate in {} has SHA-256\n\n  {}\n\nand the one that was exported last has\n\n  {exported}\n\n\
+             Somebody has exchanged it on its way, or this is not the last export; target/image is as it was. \
+             Find out which, and export again: `cargo xtask image --sign-export CERT DIR`, with a new directory",
+            self.0.display(),
+            certificate.sha256(),
+        )))
     }
 
     /// Puts there what is to be signed, and how.

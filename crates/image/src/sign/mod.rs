@@ -83,7 +83,7 @@ pub fn export(export: &Export) -> Result<(), Failed> {
     let places = Places::new(&export.sources)?;
     let certificate = Certificate::read(&export.certificate)?;
     let unsigned = Unsigned::open(&places)?;
-    let exchange = Exchange::create(&export.directory, &certificate.pem)?;
+    let exchange = Exchange::create(&places, &export.directory, &certificate)?;
     offer(&unsigned, &exchange, Round::Uki, &unsigned.to_be_signed.bytes()?, &export.directory)
 }
 
@@ -91,7 +91,7 @@ pub fn export(export: &Export) -> Result<(), Failed> {
 pub fn import(import: &Import) -> Result<(), Failed> {
     let places = Places::new(&import.sources)?;
     let exchange = Exchange::open(&import.directory)?;
-    let certificate = Certificate::read(&exchange.certificate())?;
+    let certificate = exchange.certificate(&places)?;
     let unsigned = Unsigned::open(&places)?;
     let to_be_signed = unsigned.to_be_signed.bytes()?;
     exchange.is_offered(Round::Uki, &to_be_signed)?;

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use media::storage::{Disk, Storage};
-use media::{Digest, Manifest};
+use media::Manifest;
 
 use super::authenticode::ToBeSigned;
 use crate::failed::{Failed, output};
 use crate::places::Places;
+use crate::results;
 use crate::tools::{self, Tools, inside};
 
 /// Below the image's directory; gone when we are.
@@ -42,7 +42,9 @@ impl<'p> Unsigned<'p> {
                 "signing needs root, to enter the tools tree; nothing was signed".to_owned(),
             ));
         }
-        let manifest = manifest(places)?;
+        let manifest = results::read(places)
+            .map_err(|Failed(reason)| Failed(format!("{reason}; nothing was signed")))?;
+        let manifest = Manifest { signed: None, ..manifest };
         let (tools, _) = tools::ensure(places)?;
         let scratch = places.output.join(SCRATCH);
         if scratch.exists() {
@@ -87,28 +89,4 @@ fn command(tools: &Tools, places: &Places, program: &str, other: Option<PathBuf>
     let mut binds = vec![(places.output.clone(), inside::OUTPUT)];
     binds.extend(other.map(|other| (other, inside::STAGE)));
     tools.command(program, &binds)
-}
-
-/// The manifest, if the disk and the UKI are those that it names.
-fn manifest(places: &Places) -> Result<Manifest, Failed> {
-    let path = places.result("manifest.json");
-    let bytes = Manifest::read_file(&path).map_err(|error| {
-        Failed(format!("{error}. There is no image to sign: `cargo xtask image` builds it"))
-    })?;
-    let mut manifest = Manifest::parse(&bytes)
-        .map_err(|error| Failed(format!("{}: {error}; nothing was signed", path.display())))?;
-    manifest.signed = None;
-    for (extension, wanted) in [("efi", &manifest.uki), ("raw", &manifest.disk)] {
-        let file = places.result(extension);
-        let disk = Disk::open(&file).map_err(Failed::io("read", &file))?;
-        let found = Digest::of_storage(&disk).map_err(Failed::io("read", &file))?;
-        if found != wanted.sha256 || disk.size() != wanted.bytes {
-            return Err(Failed(format!(
-                "{} is not the file that its manifest names; nothing was signed. `cargo xtask image` builds \
-                 both anew",
-                file.display()
-            )));
-        }
-    }
-    Ok(manifest)
 }

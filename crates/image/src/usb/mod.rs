@@ -7,14 +7,13 @@ mod progress;
 mod target;
 mod written;
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 use clap::Args;
 use media::manifest::FileDigest;
-use media::storage::{Disk, Storage};
+use media::storage::{Disk, Storage, first_difference};
 use media::{Digest, Manifest};
 
 use crate::Sources;
@@ -22,7 +21,7 @@ use crate::failed::Failed;
 use crate::places::Places;
 use progress::Bar;
 use target::Target;
-use written::{Written, first_difference};
+use written::Written;
 
 /// As many bytes are written, and waited for, at once.
 const CHUNK: usize = 4 << 20;
@@ -69,9 +68,8 @@ pub fn usb(usb: &Usb) -> Result<(), Failed> {
     if !usb.file {
         confirm(&target, usb.confirm.as_deref())?;
     }
-    let device = target.open()?;
-    write(&image, &device, &target)?;
-    drop(device);
+    target.is_still_there()?;
+    write(&image, &target)?;
     read_back(&image, &wanted, &target)?;
     println!(
         "{} holds {}, read back and found the same to the last byte.\nNext: sesame media verify {} --manifest {}",
@@ -130,7 +128,8 @@ fn confirm(target: &Target, typed: Option<&str>) -> Result<(), Failed> {
 }
 
 /// The first chunk, with the partition table, is written last: what was interrupted is no image.
-fn write(image: &Disk, device: &File, target: &Target) -> Result<(), Failed> {
+fn write(image: &Disk, target: &Target) -> Result<(), Failed> {
+    let device = &target.file;
     let failed = |error: io::Error| {
         Failed(format!(
             "writing to {} failed ({error}); it holds no image now. Begin again, with another stick if this \
@@ -141,7 +140,7 @@ fn write(image: &Disk, device: &File, target: &Target) -> Result<(), Failed> {
     let mut buffer = vec![0; CHUNK];
     let first = CHUNK.min(usize::try_from(image.size()).unwrap_or(CHUNK));
     device.write_all_at(&buffer[..first], 0).map_err(failed)?;
-    target.wipe_end(device, image.size()).map_err(failed)?;
+    target.wipe_end(image.size()).map_err(failed)?;
     device.sync_data().map_err(failed)?;
     let mut bar = Bar::new("writing", image.size());
     let mut at = first as u64;
@@ -171,7 +170,7 @@ fn read_back(image: &Disk, wanted: &FileDigest, target: &Target) -> Result<(), F
             target.path.display()
         ))
     };
-    let written = Written::open(&target.path, image.size()).map_err(failed)?;
+    let written = Written::new(&target.file, image.size()).map_err(failed)?;
     written.tell(&mut tell);
     let found = Digest::of_storage(&written).map_err(failed)?;
     if found == wanted.sha256 {
@@ -185,9 +184,4 @@ fn read_back(image: &Disk, wanted: &FileDigest, target: &Target) -> Result<(), F
         "{} does not hold what was written: {place}. Use another stick",
         target.path.display()
     )))
-}
-
-/// A file or device, opened so that it can be written.
-fn open_for_writing(path: &Path, flags: i32) -> io::Result<File> {
-    OpenOptions::new().write(true).custom_flags(flags).open(path)
 }

@@ -1,14 +1,17 @@
 //! What may be written to: a whole disk that can be pulled out, and that nothing uses.
+//!
+//! It is opened once, before anybody is asked, and never by its name again: while a person reads and answers,
+//! a stick may be pulled out and another one get its name.
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use media::storage::human_size;
 use nix::libc;
 use nix::sys::stat::{major, minor};
 
-use super::open_for_writing;
 use crate::failed::Failed;
 
 /// Bytes of a logical block in sysfs, whatever the device's own are.
@@ -20,14 +23,26 @@ const TABLE_COPY: u64 = 1 << 20;
 /// Something that an image can be written to.
 #[derive(Debug)]
 pub struct Target {
-    /// Where it is, without symbolic links.
+    /// Where it was, without symbolic links.
     pub path: PathBuf,
     /// The last part of that: `sdb`.
     pub name: String,
     /// Its maker, model and size, for a person.
     pub description: String,
-    /// In bytes; none for a plain file, which grows.
-    size: Option<u64>,
+    /// Open for reading and writing.
+    pub file: File,
+    /// Of a disk; none for a plain file, which grows.
+    disk: Option<BlockDevice>,
+}
+
+/// A disk, as the kernel knows it.
+#[derive(Debug)]
+struct BlockDevice {
+    sysfs: PathBuf,
+    /// In bytes.
+    size: u64,
+    /// A number that no other disk gets until the next boot; empty before Linux 5.15.
+    sequence: String,
 }
 
 impl Target {
@@ -40,9 +55,10 @@ impl Target {
                 path.display()
             )));
         }
-        File::options().append(true).create(true).open(path).map_err(Failed::io("write", path))?;
-        let name = name(path);
-        Ok(Self { path: path.to_owned(), name, description: "a file".to_owned(), size: None })
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(Failed::io("write", path))?;
+        let (name, description) = (name(path), "a file".to_owned());
+        Ok(Self { path: path.to_owned(), name, description, file, disk: None })
     }
 
     /// A disk. `any` takes one that can't be pulled out.
@@ -65,13 +81,13 @@ impl Target {
         if let Some(place) = mounted(&sysfs) {
             return refused(&format!("is in use: {place}. Unmount that first"));
         }
-        let text = |file: &str| {
-            fs::read_to_string(sysfs.join(file))
-                .map(|text| text.trim().to_owned())
-                .unwrap_or_default()
-        };
+        let text = |file: &str| attribute(&sysfs, file);
         if text("ro") == "1" {
             return refused("is write-protected");
+        }
+        let file = claim(&path)?;
+        if file.metadata().map_err(Failed::io("look at", &path))?.rdev() != number {
+            return refused("became another disk while it was looked at");
         }
         let size = text("size").parse().unwrap_or(0) * SYSFS_BLOCK;
         let words = [text("device/vendor"), text("device/model"), text("device/serial")];
@@ -79,7 +95,7 @@ impl Target {
             words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
         let model =
             if words.is_empty() { "a disk without a model".to_owned() } else { words.join(" ") };
-        let description = format!("{model}, {}", size_text(size));
+        let description = format!("{model}, {}", human_size(size));
         // A disk in a USB case says that it isn't removable.
         let is_removable = text("removable") == "1" || sysfs.to_string_lossy().contains("/usb");
         if !is_removable && !any {
@@ -87,13 +103,14 @@ impl Target {
                 "({description}) is not a disk that can be pulled out. If it is the right one: --yes-this-disk"
             ));
         }
-        Ok(Self { name: name(&path), path, description, size: Some(size) })
+        let disk = BlockDevice { sequence: text("diskseq"), size, sysfs };
+        Ok(Self { name: name(&path), path, description, file, disk: Some(disk) })
     }
 
     /// Whether so many bytes fit.
     pub fn has_room_for(&self, bytes: u64) -> Result<(), Failed> {
-        match self.size {
-            Some(size) if size < bytes => Err(Failed(format!(
+        match &self.disk {
+            Some(disk) if disk.size < bytes => Err(Failed(format!(
                 "{} ({}) is too small for {bytes} bytes; nothing was written. Take a larger one",
                 self.path.display(),
                 self.description
@@ -102,30 +119,47 @@ impl Target {
         }
     }
 
-    /// Opens it for writing. A disk is ours alone then: the kernel refuses one that holds anything mounted,
-    /// swap or a volume, in any namespace, and mounts nothing of it until we are done.
-    pub fn open(&self) -> Result<File, Failed> {
-        let flags = if self.size.is_some() { libc::O_EXCL } else { 0 };
-        open_for_writing(&self.path, flags).map_err(|error| match error.raw_os_error() {
-            Some(libc::EBUSY) => Failed(format!(
-                "{} is in use: mounted, or below swap or a volume; nothing was written. Stop using it first",
-                self.path.display()
-            )),
-            _ => Failed(format!(
-                "cannot write to {}: {error}; nothing was written",
-                self.path.display()
-            )),
-        })
+    /// Whether it is still the disk that was described: one that was pulled out has no entry in sysfs, and
+    /// one with its number has another sequence number.
+    pub fn is_still_there(&self) -> Result<(), Failed> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        let size = attribute(&disk.sysfs, "size").parse::<u64>().map(|size| size * SYSFS_BLOCK);
+        if size == Ok(disk.size) && attribute(&disk.sysfs, "diskseq") == disk.sequence {
+            return Ok(());
+        }
+        Err(Failed(format!(
+            "{} ({}) was pulled out, or is another disk by now; nothing was written. Begin again",
+            self.path.display(),
+            self.description
+        )))
     }
 
     /// Zeros where a larger disk has the copy of the partition table that it had before. A file ends with
     /// the image.
-    pub fn wipe_end(&self, device: &File, image: u64) -> io::Result<()> {
-        let Some(size) = self.size else { return device.set_len(image) };
+    pub fn wipe_end(&self, image: u64) -> io::Result<()> {
+        let Some(BlockDevice { size, .. }) = self.disk else { return self.file.set_len(image) };
         let length = TABLE_COPY.min(size - image);
         let zeros = vec![0; usize::try_from(length).unwrap_or(0)];
-        device.write_all_at(&zeros, size - length)
+        self.file.write_all_at(&zeros, size - length)
     }
+}
+
+/// Opens a disk that is ours alone then: the kernel refuses one that holds anything mounted, swap or a
+/// volume, in any namespace, and mounts nothing of it until we are done (O_EXCL in open(2)).
+fn claim(path: &Path) -> Result<File, Failed> {
+    let mut options = File::options();
+    options.read(true).write(true).custom_flags(libc::O_EXCL);
+    options.open(path).map_err(|error| match error.raw_os_error() {
+        Some(libc::EBUSY) => Failed(format!(
+            "{} is in use: mounted, or below swap or a volume; nothing was written. Stop using it first",
+            path.display()
+        )),
+        _ => Failed(format!("cannot write to {}: {error}; nothing was written", path.display())),
+    })
+}
+
+fn attribute(sysfs: &Path, name: &str) -> String {
+    fs::read_to_string(sysfs.join(name)).map(|text| text.trim().to_owned()).unwrap_or_default()
 }
 
 /// Where the disk, one of its partitions or what is made of them is mounted, or that it is swap.
@@ -171,12 +205,4 @@ fn numbers(sysfs: &Path) -> Vec<String> {
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// A size in the units that are printed on sticks: powers of ten.
-fn size_text(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
-    }
 }

@@ -1,21 +1,20 @@
 //! What is on a device, and not what the kernel remembers having written there.
 
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 
 use media::storage::{CHUNK, Storage};
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-use nix::libc;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, PosixFadviseAdvice, fcntl, posix_fadvise};
 
 /// The largest logical block of any disk; open(2) wants offsets, lengths and memory in multiples of it.
 const ALIGNMENT: usize = 4096;
 
 /// The first bytes of a device or a file, read past the page cache (O_DIRECT) where that can be done.
 pub struct Written<'t> {
-    file: File,
+    file: &'t File,
     size: u64,
     state: RefCell<State<'t>>,
 }
@@ -26,14 +25,15 @@ struct State<'t> {
 }
 
 impl<'t> Written<'t> {
-    pub fn open(path: &Path, size: u64) -> io::Result<Self> {
-        let direct = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path);
-        let file = match direct {
+    /// Of a file that was written through this very descriptor, which reads past the cache from now on.
+    pub fn new(file: &'t File, size: u64) -> io::Result<Self> {
+        let flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
+        match fcntl(file, FcntlArg::F_SETFL(flags | OFlag::O_DIRECT)) {
             // Files in memory know no other way than the cache.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => File::open(path)?,
-            opened => opened?,
-        };
-        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+            Ok(_) | Err(Errno::EINVAL) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
         let buffer = vec![0; CHUNK + 2 * ALIGNMENT];
         Ok(Self { file, size, state: RefCell::new(State { buffer, tell: None }) })
     }
@@ -75,39 +75,11 @@ impl Storage for Written<'_> {
     }
 }
 
-/// The offset of the first byte in which two of the same size differ.
-pub fn first_difference(one: &dyn Storage, two: &dyn Storage) -> io::Result<Option<u64>> {
-    let (mut at, mut found) = (0, None);
-    let mut other = vec![0; CHUNK];
-    one.stream(0, one.size(), &mut |bytes| {
-        if found.is_none() {
-            let other = &mut other[..bytes.len()];
-            two.read_exact_at(other, at)?;
-            let first = bytes.iter().zip(&*other).position(|(one, two)| one != two);
-            found = first.map(|first| at + first as u64);
-        }
-        at += bytes.len() as u64;
-        Ok(())
-    })?;
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use media::storage::first_difference;
 
-    #[test]
-    fn the_first_byte_that_differs_is_named() {
-        let image = vec![7; CHUNK * 2 + 100];
-        let mut stick = image.clone();
-        let differ = |one: &Vec<u8>, two: &Vec<u8>| {
-            first_difference(&one.as_slice(), &two.as_slice()).unwrap()
-        };
-        assert_eq!(differ(&image, &stick), None);
-        stick[CHUNK + 5] = 8;
-        stick[CHUNK * 2 + 1] = 8;
-        assert_eq!(differ(&image, &stick), Some(CHUNK as u64 + 5));
-    }
+    use super::*;
 
     #[test]
     fn a_file_is_read_the_same_past_the_cache() {
@@ -116,14 +88,14 @@ mod tests {
         let content: Vec<u8> = (0..CHUNK + 700).map(|n| (n / 3) as u8).collect();
         std::fs::write(&path, &content).unwrap();
         let size = content.len() as u64;
-        let written = Written::open(&path, size).unwrap();
+        let file = File::open(&path).unwrap();
+        let written = Written::new(&file, size).unwrap();
         assert_eq!(first_difference(&content.as_slice(), &written).unwrap(), None);
         let mut some = vec![0; 5000];
         written.read_exact_at(&mut some, 4099).unwrap();
         assert_eq!(some, content[4099..9099]);
         assert!(written.read_exact_at(&mut some, size - 10).is_err());
-        assert!(
-            Written::open(&path, size + 1).unwrap().read_exact_at(&mut [0; 2], size - 1).is_err()
-        );
+        let longer = Written::new(&file, size + 1).unwrap();
+        assert!(longer.read_exact_at(&mut [0; 2], size - 1).is_err());
     }
 }

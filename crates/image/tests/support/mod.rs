@@ -13,7 +13,7 @@ use media::{Digest, Manifest};
 use tempfile::TempDir;
 
 pub const NAME: &str = "sesame-ceremony_0.1.0";
-const UNSIGNED: [&str; 2] = ["raw", "efi"];
+const UNSIGNED: [&str; 3] = ["raw", "efi", "spdx.json"];
 
 /// A directory like target/image, with links to what is large and only read.
 pub struct Image(TempDir);
@@ -72,10 +72,16 @@ impl Image {
 
     /// `image COMMAND` on this directory.
     pub fn run(&self, command: &str, arguments: &[impl AsRef<OsStr>]) -> Output {
+        self.command(command, arguments).output().expect("the program of this crate")
+    }
+
+    /// The same, before it runs.
+    pub fn command(&self, command: &str, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut image = Command::new(env!("CARGO_BIN_EXE_image"));
         image.arg(command).arg("--source").arg(source()).arg("--output").arg(self.0.path());
         image.args(["--mirror", "http://none.invalid", "--security-mirror", "http://none.invalid"]);
-        image.args(arguments).output().expect("the program of this crate")
+        image.args(arguments);
+        image
     }
 
     /// The same, which must succeed.

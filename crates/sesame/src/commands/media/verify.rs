@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ::media::attest::{Paths, boot_device};
 use ::media::manifest::ManifestError;
 use ::media::signature::{SignatureError, Signer};
-use ::media::storage::Disk;
+use ::media::storage::{Disk, human_size};
 use ::media::verify::{Report, verify};
 use ::media::{Manifest, Progress};
 use serde_json::json;
@@ -176,7 +176,7 @@ fn text(
         let _ = writeln!(text, "  {:<22} {}", difference.part, difference.text);
     }
     if report.bytes_behind > 0 {
-        let behind = size(report.bytes_behind);
+        let behind = human_size(report.bytes_behind);
         let _ = writeln!(text, "The medium has {behind} more, which are not part of the image.");
     }
     text.push_str(hashes);
@@ -188,24 +188,4 @@ fn text(
         }
     });
     text
-}
-
-/// `3.2 GB`
-fn size(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
-    match UNITS.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit / (unit / 10)),
-        None => format!("{bytes} bytes"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_at_a_glance() {
-        let shown = [0, 999, 1000, 3_299_000_000, 12_049_999].map(size);
-        assert_eq!(shown, ["0 bytes", "999 bytes", "1.0 kB", "3.2 GB", "12.0 MB"]);
-    }
 }
