@@ -3,6 +3,7 @@
 import re
 
 from scenario_lib.ceremony import CeremonyConsole
+from scenario_lib.hostile_program import allowed, attempts, in_place_of
 from scenario_lib.operator import Operator
 from scenario_lib.programs import bring
 
@@ -11,41 +12,18 @@ DAEMONS = {
     "sesame-audit": ("/var/lib/pds/audit", "sesame-secrets"),
     "sesame-secrets": ("/var/lib/pds/secrets", "sesame-audit"),
 }
-# Only what starts is replaced, not the user or the sandbox. The real daemons go on and keep their sockets.
-INSTEAD = """
-[Unit]
-ConditionPathExists=
-[Service]
-Type=oneshot
-Restart=no
-WatchdogSec=0
-RuntimeDirectoryPreserve=yes
-ExecStartPost=
-ExecStart=
-ExecStart={command}
-"""
+# What not even root may: the kernel's settings are against it.
+CLOSED = {"ptrace", "open(/proc/PID/mem)", "io_uring_setup", "init_module", "finit_module"}
+# What fails for other reasons: there is no such thing, or nobody listens.
+ABSENT = {"connect(an abstract socket)", "socket(AF_VSOCK, SOCK_STREAM)", "socket(AF_VSOCK, SOCK_DGRAM)"}
+ABSENT |= {"create a file in /dev/mqueue", "open(/etc/cicada/cicada.toml, O_WRONLY)"}
+# The root.
+READ_ONLY = {f"create a file in {place}" for place in ("/", "/etc", "/usr", "/usr/bin", "/root")}
+READ_ONLY |= {"open(/etc/passwd, O_WRONLY)"}
 
 
 def pid(daemon: str) -> str:
     return machine.get_unit_info(f"{daemon}.service")["MainPID"]
-
-
-def in_place_of(daemon: str, what: str, command: str) -> list[str]:
-    """Runs a command in a copy of the daemon's unit; what it said."""
-    unit = f"hostile-{what}-{daemon}.service"
-    machine.succeed(
-        f"cd /run/systemd/system && systemctl cat {daemon}.service > {unit} && "
-        f"cat >> {unit} <<'END' && systemctl daemon-reload\n{INSTEAD.format(command=command)}END"
-    )
-    machine.execute(f"systemctl start {unit}")
-    return machine.succeed(f"journalctl --sync; journalctl --quiet --output=cat _SYSTEMD_UNIT={unit}").splitlines()
-
-
-def allowed(lines: list[str]) -> set[str]:
-    """What the intruder was not denied."""
-    t.assertGreater(len(lines), 60)
-    t.assertTrue(all(line.startswith(("denied ", "ALLOWED")) for line in lines), lines)
-    return {line.split("  ")[1] for line in lines if line.startswith("ALLOWED")}
 
 
 start_all()
@@ -55,26 +33,28 @@ intruder = bring(machine, "intruder")
 machine.succeed("cp /usr/bin/id /var/lib/vm-test/id && chmod 4755 /var/lib/vm-test/id")
 
 with subtest("root, outside of any unit, gets nearly everywhere: the attempts are real ones"):
-    attack = f"{intruder} bare /var {pid('sesame-audit')} nobody /var/lib/vm-test/id"
-    root = allowed(machine.fail(attack).splitlines())
-    t.assertGreater(len(root), 35)
-    # But not even root looks into a process (Yama, scope 3), or loads a module.
-    t.assertEqual(root & {"ptrace", "open(/proc/PID/mem)", "init_module", "finit_module", "io_uring_setup"}, set())
+    said = machine.fail(f"{intruder} bare /var {pid('sesame-audit')} nobody /var/lib/vm-test/id")
+    tried = set(attempts(said))
+    t.assertEqual(tried - allowed(said), CLOSED | ABSENT | READ_ONLY)
 
 with subtest("of each daemon every thread is confined"):
     posture = Operator(machine).succeed("sesame status --security-posture")
     threads = re.findall(r"^ +pass +([\w-]+) .*?(\d+) of (\d+) threads", posture, re.MULTILINE)
     t.assertEqual([check for check, _, _ in threads], ["seccomp", "no-new-privs", "landlock", "capabilities"] * 2)
-    t.assertEqual({int(some) - int(of) for _, some, of in threads}, {0})
+    t.assertEqual([some for _, some, _ in threads], [of for _, _, of in threads])
 
 for daemon, (state, other) in DAEMONS.items():
+    attack = f"{state} {pid(other)} nobody /var/lib/vm-test/id"
+
     with subtest(f"in the unit of {daemon}, with the sandbox that the daemon puts on itself: nothing"):
-        attack = f"{intruder} sandboxed {state} {pid(other)} nobody /var/lib/vm-test/id"
-        t.assertLessEqual(allowed(in_place_of(daemon, "sandboxed", attack)), {f"list {state}"})
+        said = in_place_of(machine, daemon, "sandboxed", f"{intruder} sandboxed {attack}")
+        t.assertEqual(set(attempts(said)), tried)
+        t.assertEqual(allowed(said), {f"list {state}"})
 
     with subtest(f"in the unit of {daemon} alone: nothing but its own files, and shared memory"):
-        attack = f"{intruder} bare {state} {pid(other)} nobody /var/lib/vm-test/id"
+        said = in_place_of(machine, daemon, "bare", f"{intruder} bare {attack}")
+        t.assertEqual(set(attempts(said)), tried)
         own = {f"list {state}", *(f"create a file in {place}" for place in ("/tmp", "/var/tmp", "/dev/shm"))}
-        t.assertEqual(allowed(in_place_of(daemon, "bare", attack)), own)
+        t.assertEqual(allowed(said), own)
 
 machine.shutdown()

@@ -1,44 +1,12 @@
 """Root in the machine reads no secret out of memory; a locked machine has none for who dumps its RAM."""
 
-import re
-
-from scenario_lib import memory
 from scenario_lib.ceremony import CeremonyConsole
+from scenario_lib.memory import WAYS, found, hold, in_ram, read_in_disguise, refused
 from scenario_lib.operator import AS_CEREMONY, Operator
 from scenario_lib.programs import bring
 
-PASSWORD = "correct horse battery"
-UNLOCK = "sesame unlock --password-stdin"
-GET = "set -o pipefail; sesame secret get ca/key"
-WAYS = ("mem", "vm", "ptrace")
-RANDOM = "head -c 24 /dev/urandom | base64 -w 0"
-
-
-def found(source: str, pid: str) -> dict[str, int]:
-    """How often each way of reading a process finds what a command writes; no shell sees it."""
-    said = machine.succeed(f"{source} | {reader} {pid}")
-    lines = re.findall(r"^(\w+): found (\d+), read (\d+) bytes, refused \d+ pages$", said, re.MULTILINE)
-    t.assertTrue(all(int(read) > 100_000 for _, _, read in lines), said)
-    t.assertEqual([way for way, _, _ in lines], list(WAYS), said)
-    return {way: int(count) for way, count, _ in lines}
-
-
-def in_ram(when: str, value: bytes) -> int:
-    """How often a value is in all of the machine's memory, as the host sees it."""
-    dump = memory.dump(machine)
-    count = memory.occurrences(dump, value)
-    dump.unlink()
-    log.log(f"{when}: the value is {count} times in RAM")
-    return count
-
-
-def hold() -> str:
-    """Lets a program hold the secret in a pipe that it does not read; its process ID."""
-    machine.succeed("test -p /run/held || mkfifo -m 666 /run/held")
-    holder = machine.succeed("sleep infinity > /dev/null 2>&1 < /run/held & echo $!").strip()
-    operator.succeed("sesame secret get ca/key > /run/held")
-    return holder
-
+PASSWORD, UNLOCK = "correct horse battery", "sesame unlock --password-stdin"
+GET, RANDOM = "set -o pipefail; sesame secret get ca/key", "head -c 24 /dev/urandom | base64 -w 0"
 
 start_all()
 CeremonyConsole(machine).keep_state()
@@ -51,14 +19,14 @@ secrets = machine.get_unit_info("sesame-secrets.service")["MainPID"]
 
 with subtest("each way finds a value in an ordinary process"):
     machine.succeed(f"{RANDOM} > /run/planted; mkfifo /run/never")
-    holds = "planted=$(</run/planted); read -r < /run/never"
-    ordinary = machine.succeed(f"bash -c '{holds}' > /dev/null 2>&1 & echo $!").strip()
-    t.assertNotIn(0, found("cat /run/planted", ordinary).values())
+    holds = "bash -c 'planted=$(</run/planted); read -r < /run/never'"
+    ordinary = machine.succeed(f"{holds} > /dev/null 2>&1 & echo $!").strip()
+    t.assertNotIn(0, found(machine, reader, "cat /run/planted", ordinary).values())
 
 with subtest("none finds in daemon-secrets what it has just given out, its key, or what it has in secret memory"):
-    t.assertEqual(found(f"{AS_CEREMONY} bash -c '{GET}'", secrets), dict.fromkeys(WAYS, 0))
-    t.assertEqual(found("cat /etc/pds/keys/daemon-secrets.key", secrets), dict.fromkeys(WAYS, 0))
-    t.assertGreater(found("printf /var/lib/pds/secrets", secrets)["mem"], 0)
+    for source in (f"{AS_CEREMONY} bash -c '{GET}'", "cat /etc/pds/keys/daemon-secrets.key"):
+        t.assertEqual(found(machine, reader, source, secrets), dict.fromkeys(WAYS, 0))
+    t.assertGreater(found(machine, reader, "printf /var/lib/pds/secrets", secrets)["mem"], 0)
 
 with subtest("there is no other door to memory: no /dev/mem, no kcore, no swap, no hibernation"):
     machine.succeed("test -e /proc/kcore")
@@ -67,30 +35,26 @@ with subtest("there is no other door to memory: no /dev/mem, no kcore, no swap, 
     t.assertEqual(machine.succeed("tail -n +2 /proc/swaps"), "")
 
 with subtest("the machine's RAM has the value while a program holds it; then neither open nor locked"):
-    # In another spelling, so that the way to the host leaves no trace of it.
-    spelled = operator.succeed(f"{GET} | od -An -v -tx1 | tr -d ' \\n' | tr 0-9a-f g-v")
-    value = bytes.fromhex(spelled.translate(str.maketrans("ghijklmnopqrstuv", "0123456789abcdef")))
+    value = read_in_disguise(operator, GET)
     t.assertEqual(len(value), 32)
-    holder = hold()
-    t.assertGreater(in_ram("held by a program", value), 0)
+    holder = hold(machine, operator)
+    t.assertGreater(in_ram(machine, value), 0)
     machine.succeed(f"kill {holder}")
-    t.assertEqual(in_ram("unlocked", value), 0)
+    t.assertEqual(in_ram(machine, value), 0, "unlocked")
     operator.succeed("sesame lock")
-    t.assertEqual(in_ram("locked", value), 0)
+    t.assertEqual(in_ram(machine, value), 0, "locked")
 
 with subtest("the appliance's settings take even the ordinary process away from root, and kexec"):
     machine.succeed("/usr/lib/systemd/systemd-sysctl")
-    t.assertEqual(machine.succeed("cat /proc/sys/kernel/yama/ptrace_scope").strip(), "3")
-    t.assertEqual(machine.succeed("cat /proc/sys/kernel/kexec_load_disabled").strip(), "1")
-    refused = machine.succeed(f"{reader} {ordinary} < /run/planted")
-    t.assertEqual(len(re.findall(r"^\w+: (?!found [1-9])", refused, re.MULTILINE)), len(WAYS), refused)
+    set_to = machine.succeed("cd /proc/sys/kernel && cat yama/ptrace_scope kexec_load_disabled").split()
+    t.assertEqual(set_to, ["3", "1"])
+    t.assertEqual(refused(machine.succeed(f"{reader} {ordinary} < /run/planted")), list(WAYS))
 
 with subtest("when it is off, nothing is left in RAM of what a program held to the end"):
     operator.succeed(UNLOCK, PASSWORD)
-    hold()
-    # Nothing answers any more.
-    machine.execute("systemctl halt", check_output=False)
+    hold(machine, operator)
+    machine.execute("systemctl halt", check_output=False)  # Nothing answers any more.
     machine.wait_for_console_text("System halted", 300)
-    t.assertEqual(in_ram("halted", value), 0)
+    t.assertEqual(in_ram(machine, value), 0)
 
 machine.crash()

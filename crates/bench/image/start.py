@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 from scenario_lib.ceremony import BOOT_TIMEOUT, GREETING, STATE_QUESTION, CeremonyConsole
+from scenario_lib.interface import ShellMachine
 
 DAEMONS = ("sesame-audit", "sesame-secrets")
 SETUP = "ceremony-setup@ttyS0.service"
 
 
-def seconds(machine, unit: str, name: str) -> float:
+def seconds(machine: ShellMachine, unit: str, name: str) -> float:
     """A time stamp of a unit, since the kernel was started."""
     shown = machine.succeed(f"systemctl show --value --property={name}TimestampMonotonic {unit}")
     return int(shown) / 1e6
@@ -25,11 +26,15 @@ def compressed(disk: str) -> int:
     """The disk in zstd's smallest form that everybody can unpack."""
     command = ["zstd", "-19", "--threads=0", "--quiet", "--stdout", disk]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as zstd:
-        assert zstd.stdout is not None
-        return sum(len(piece) for piece in iter(lambda: zstd.stdout.read(1 << 20), b""))
+        stdout = zstd.stdout
+        assert stdout is not None
+        size = 0
+        while piece := stdout.read(1 << 20):
+            size += len(piece)
+        return size
 
 
-def used_memory(machine) -> int:
+def used_memory(machine: ShellMachine) -> int:
     """What is not available to others, the root shell of the test included."""
     lines = machine.succeed("cat /proc/meminfo").splitlines()
     kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}

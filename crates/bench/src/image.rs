@@ -1,10 +1,10 @@
 //! The appliance: how large it is, how long it is built and how long it starts.
 //!
-//! The figures come from `image/start.py`, a scenario for the driver of the VM tests.
+//! The figures come from `image/start.py`, a scenario that `cargo xtask` has the driver of the VM tests run.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
+use std::path::PathBuf;
 
 use crate::table::Table;
 
@@ -12,29 +12,25 @@ const DAEMONS: [&str; 2] = ["sesame-audit", "sesame-secrets"];
 
 /// What `cargo xtask bench --image` says on our command line.
 pub struct Measurement {
-    /// Where the image is.
-    image: PathBuf,
-    /// Where the driver may write.
-    out: PathBuf,
+    /// What the scenario has written.
+    figures: PathBuf,
     /// Seconds that a cold and a warm build took, where they were measured.
     builds: Option<(f64, f64)>,
 }
 
 impl Measurement {
-    /// IMAGE OUT [COLD WARM].
+    /// FIGURES [COLD WARM].
     pub fn parse(arguments: &[String]) -> Option<Self> {
-        let (image, out, builds) = match arguments {
-            [image, out] => (image, out, None),
-            [image, out, cold, warm] => {
-                (image, out, Some((cold.parse().ok()?, warm.parse().ok()?)))
-            }
+        let (figures, builds) = match arguments {
+            [figures] => (figures, None),
+            [figures, cold, warm] => (figures, Some((cold.parse().ok()?, warm.parse().ok()?))),
             _ => return None,
         };
-        Some(Self { image: image.into(), out: out.into(), builds })
+        Some(Self { figures: figures.into(), builds })
     }
 
-    /// Measures, and adds the lines.
-    pub fn measure(&self, table: &mut Table) {
+    /// Adds the lines.
+    pub fn show(&self, table: &mut Table) {
         let figures = self.figures();
         let figure =
             |name: &str| *figures.get(name).unwrap_or_else(|| panic!("no figure for {name}"));
@@ -81,19 +77,7 @@ impl Measurement {
     }
 
     fn figures(&self) -> HashMap<String, f64> {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-        let workspace = workspace.expect("a crate of the workspace");
-        let mut driver = Command::new("python3");
-        driver.args(["-m", "vm_driver"]).current_dir(workspace);
-        driver.env("PYTHONPATH", workspace.join("vm-tests/driver"));
-        driver.env("PYTHONDONTWRITEBYTECODE", "1");
-        driver.arg("--scenarios").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("image"));
-        driver.arg("--image").arg(&self.image).arg("--tools").arg(self.image.join("tools"));
-        driver.arg("--out").arg(&self.out).arg("start");
-        let status = driver.status().expect("python3");
-        assert!(status.success(), "the measurement ended with {status}; it says above why");
-        let file = self.out.join("start/out/measured.json");
-        let text = std::fs::read_to_string(&file).expect("the scenario has written it");
+        let text = fs::read_to_string(&self.figures).expect("the scenario has written it");
         serde_json::from_str(&text).expect("a map of numbers")
     }
 }

@@ -27,9 +27,9 @@ fn main() {
     match arguments.first().map(String::as_str) {
         None => everything(&mut table),
         Some("image") => match Measurement::parse(&arguments[1..]) {
-            Some(measurement) => measurement.measure(&mut table),
+            Some(measurement) => measurement.show(&mut table),
             None => {
-                eprintln!("bench: image wants IMAGE OUT [COLD WARM]; `cargo xtask bench --image`");
+                eprintln!("bench: image wants FIGURES [COLD WARM]; `cargo xtask bench --image`");
                 std::process::exit(2);
             }
         },

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::debian;
-use crate::prerequisites;
 use crate::step::{Failed, cargo, step, target, workspace};
+use crate::{debian, prerequisites, vm};
 
 /// Programs of this machine that the first steps need; the rest comes with the tools tree.
 const PROGRAMS: [(&str, &str); 3] =
@@ -43,21 +42,22 @@ pub fn usb(arguments: &[&str]) -> Result<(), Failed> {
     with_sources("usb", arguments)
 }
 
-/// Builds the image unless it is there.
+/// Builds the image unless it is there. It is not to be published: any compiler will do.
 pub fn ensure() -> Result<(), Failed> {
-    with_sources("build", &[])
+    with_sources("build", &["--any-compiler"])
 }
 
 /// `cargo xtask bench --image`. `cold` measures two builds too, in another directory.
 pub fn bench(cold: bool) -> Result<(), Failed> {
     ensure()?;
     let builds = if cold { Some(time_builds()?) } else { None };
+    let figures = vm::measure()?;
     let mut bench = cargo(&["run", "--quiet", "--package", "bench", "--", "image"]);
-    bench.arg(output()).arg(target().join("bench-image"));
+    bench.arg(figures);
     if let Some((cold, warm)) = builds {
         bench.args([cold, warm].map(|time| time.as_secs_f64().to_string()));
     }
-    step("measurements of the image", bench)
+    step("the figures of the image", bench)
 }
 
 /// How long a build takes that has our programs and nothing else, and one that has everything but an image.

@@ -45,16 +45,10 @@ pub fn ensure() -> Result<(), Failed> {
     }
 }
 
-/// Installs the programs that tests drive, or says which of them are missing: those tests then say
-/// that they were left out. In CI that is an error.
+/// Installs the programs that tests drive; those that miss theirs say that they were left out.
 pub fn ensure_programs() -> Result<(), Failed> {
-    match programs("programs that tests drive", &PROGRAMS) {
-        Err(Failed(reason)) if !is_ci() => {
-            eprintln!("xtask: left out: {reason}");
-            Ok(())
-        }
-        installed => installed,
-    }
+    let installed = programs("programs that tests drive", &PROGRAMS);
+    or_leave_out("tests that drive other programs", installed).map(drop)
 }
 
 /// Installs what is missing of these programs, each with its package.
@@ -105,9 +99,27 @@ fn has_libclang() -> bool {
     )
 }
 
-/// Whether nothing may be left out.
-pub fn is_ci() -> bool {
-    std::env::var_os("CI").is_some_and(|value| value == "true")
+/// What was to be had, or one line about what is left out and why; with `CI=true` nothing may be.
+pub fn or_leave_out<T>(what: &str, had: Result<T, Failed>) -> Result<Option<T>, Failed> {
+    let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    or_leave_out_where(is_ci, what, had)
+}
+
+fn or_leave_out_where<T>(
+    is_ci: bool,
+    what: &str,
+    had: Result<T, Failed>,
+) -> Result<Option<T>, Failed> {
+    match had {
+        Ok(had) => Ok(Some(had)),
+        Err(Failed(reason)) if is_ci => {
+            Err(Failed(format!("left out: {what}: {reason}; CI=true allows no such gap")))
+        }
+        Err(Failed(reason)) => {
+            eprintln!("xtask: left out: {what}: {reason}");
+            Ok(None)
+        }
+    }
 }
 
 /// Whether Python can make a virtual environment; on Debian that is a package of its own.
@@ -140,4 +152,20 @@ pub fn install(missing: &str, packages: &[&str]) -> Result<(), Failed> {
 pub fn is_root() -> bool {
     std::fs::metadata("/proc/self")
         .is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_had_is_left_out_and_in_ci_it_is_an_error() {
+        let failed = || Err::<(), _>(Failed("no disk".to_owned()));
+        assert!(matches!(or_leave_out_where(false, "the image", failed()), Ok(None)));
+        let Err(Failed(reason)) = or_leave_out_where(true, "the image", failed()) else {
+            panic!("a gap in CI");
+        };
+        assert_eq!(reason, "left out: the image: no disk; CI=true allows no such gap");
+        assert!(matches!(or_leave_out_where(true, "the image", Ok(1)), Ok(Some(1))));
+    }
 }

@@ -40,13 +40,7 @@ impl Environment {
     /// The Python to run the scripts with. Where it can't be had, that is said in one line, and only
     /// CI fails.
     pub fn ensure(&self) -> Result<Option<PathBuf>, Failed> {
-        let Err(Failed(reason)) = self.make() else { return Ok(Some(self.python())) };
-        let left_out = format!("{} is left out: {reason}", self.purpose);
-        if prerequisites::is_ci() {
-            return Err(Failed(format!("{left_out}; CI=true allows no such gap")));
-        }
-        eprintln!("xtask: {left_out}");
-        Ok(None)
+        prerequisites::or_leave_out(self.purpose, self.make().map(|()| self.python()))
     }
 
     /// Makes the environment in the target directory, unless it is there.

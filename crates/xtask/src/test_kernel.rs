@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::debian;
-use crate::prerequisites::is_ci;
+use crate::prerequisites::or_leave_out;
 use crate::step::{Failed, step, target};
 
 const PACKAGE: &str = "linux-image-cloud-amd64";
@@ -17,13 +17,7 @@ pub fn ensure() -> Result<(), Failed> {
     if place.join("boot").is_dir() || Path::new("/sys/module/wireguard").exists() {
         return Ok(());
     }
-    match fetch(&place) {
-        Err(Failed(reason)) if !is_ci() => {
-            eprintln!("xtask: left out: a kernel for virtual machines: {reason}");
-            Ok(())
-        }
-        fetched => fetched,
-    }
+    or_leave_out("a kernel for virtual machines", fetch(&place)).map(drop)
 }
 
 fn fetch(place: &Path) -> Result<(), Failed> {

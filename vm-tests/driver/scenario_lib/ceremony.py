@@ -5,6 +5,7 @@ The console is the serial line. Everything here waits for whole lines, which eve
 
 import contextlib
 import re
+from collections.abc import Iterable
 
 from scenario_lib.interface import Machine
 from scenario_lib.terminal import printable
@@ -30,10 +31,17 @@ class CeremonyConsole:
         self._machine = machine
         self._count = 0
 
-    def keep_state(self, choice: str = "1", timeout: int = BOOT_TIMEOUT) -> None:
-        """Answers the question where state is kept (1 is in memory), and waits for the shell."""
+    def keep_state(
+        self, choice: str = "1", timeout: int = BOOT_TIMEOUT, answers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Answers the question where state is kept (1 is in memory), and waits for the shell.
+
+        `answers` are the prompts that a volume leads to, and what is typed there.
+        """
         self._machine.wait_for_console_text(STATE_QUESTION, timeout)
         self.type(choice)
+        for prompt, line in answers:
+            self.answer(prompt, line, timeout)
         self._machine.wait_for_console_text(GREETING, timeout)
         self.wait_for_prompt()
 
@@ -63,6 +71,15 @@ class CeremonyConsole:
         """
         self._machine.wait_for_console_text(prompt, timeout)
         self.type(line)
+
+    def converse(self, command: str, *passwords: str, timeout: int = TIMEOUT) -> int:
+        """Types a command and the passwords that it asks for; the status that it ends with."""
+        self.type(f"{command}; echo ended-$?")
+        for password in passwords:
+            self.answer(r"(assword|again).*: ?$", password)
+        self._machine.wait_for_console_text(r"ended-\d", timeout)
+        self.wait_for_prompt()
+        return int(re.findall(r"ended-(\d+)", self._machine.get_console_log())[-1])
 
     def type(self, line: str) -> None:
         """Types a line and Enter."""

@@ -14,6 +14,8 @@ MAX_ENTRIES, MAX_ENTRY_SIZE = 1024, 4096
 ESP = UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 ROOT_X86_64 = UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709")
 ROOT_X86_64_VERITY = UUID("2c7357ed-ebd2-46d9-aec1-23d437ec2bf5")
+USR_X86_64 = UUID("8484680c-9521-48c6-9c11-b0720656f69e")
+USR_X86_64_VERITY = UUID("77ff5f63-e7b6-4633-acf4-1565b864c0e6")
 
 
 class NotAGpt(Exception):
@@ -54,6 +56,13 @@ def partition_of_type(disk: Path, wanted: UUID) -> Partition:
     if len(found) != 1:
         raise NotAGpt(f"{disk} has {len(found)} partitions of type {wanted}")
     return found[0]
+
+
+def verified(disk: Path) -> tuple[Partition, Partition]:
+    """The verified file system and its hash tree: of the root, or of /usr where the system is there."""
+    types = {partition.type for partition in partitions(disk)}
+    kinds = (ROOT_X86_64, ROOT_X86_64_VERITY) if ROOT_X86_64 in types else (USR_X86_64, USR_X86_64_VERITY)
+    return partition_of_type(disk, kinds[0]), partition_of_type(disk, kinds[1])
 
 
 def _partition(number: int, entry: bytes) -> Partition:

@@ -40,7 +40,7 @@ def bring(machine: Target, name: str) -> str:
     with tempfile.TemporaryDirectory() as directory:
         # Symbols are most of a program, and the way there is slow.
         small = Path(directory) / name
-        shutil.copy(built, small)
+        shutil.copyfile(built, small)
         subprocess.run(["strip", str(small)], check=True)
         machine.copy_from_host(str(small), path)
     machine.succeed(f"chmod 755 {path}")

@@ -10,18 +10,36 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from scenario_lib import gpt, image, uki
+from scenario_lib import gpt, image, initrd, intruder, uki
 from scenario_lib.gpt import Partition
 from scenario_lib.interface import Machine
+from scenario_lib.programs import media_verify
 
 UKI_PATH = "EFI/BOOT/BOOTX64.EFI"
+# Where the UKI is in a disk with another loader.
+MOVED_PATH = "EFI/sesame.efi"
+# systemd's programs for the firmware, of the package systemd-boot-efi.
+EFI_PROGRAMS = Path(os.environ.get("SESAME_EFI_PROGRAMS", "/usr/lib/systemd/boot/efi"))
+# What `sesame media verify` ends with where a medium is not the one of its manifest.
+TAMPERED = 26
 
 
 def private_copy(machine: Machine) -> Path:
     """A fresh copy of the disk, which the machine boots from at its next start."""
     copy = machine.state_dir / "disk.raw"
-    subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(image.disk()), str(copy)], check=True)
+    # In the store of Nix nobody may write to a file, and its mode would be copied.
+    command = ["cp", "--sparse=always", "--reflink=auto", "--no-preserve=mode", str(image.disk()), str(copy)]
+    subprocess.run(command, check=True)
     return copy
+
+
+def changed_copy(machine: Machine, alteration: Callable[[Path], None]) -> None:
+    """A fresh copy, changed; whoever holds it against the manifest on another machine is told."""
+    disk = private_copy(machine)
+    alteration(disk)
+    status, said = media_verify(disk, image.manifest())
+    if status != TAMPERED:
+        raise AssertionError(f"`sesame media verify` takes the changed disk for the right one: {said}")
 
 
 def flip_byte(disk: Path, partition: Partition, offset: int) -> None:
@@ -74,6 +92,38 @@ def replace_in_command_line(disk: Path, old: str, new: str) -> None:
         content[at : at + len(old)] = new.encode()
 
     edit_uki(disk, replace)
+
+
+def other_digit(digits: str) -> str:
+    """The same hexadecimal digits but for the last."""
+    return digits[:-1] + ("0" if digits[-1] != "0" else "1")
+
+
+def addon(*sections: str) -> bytes:
+    """An addon for systemd-stub, of ukify's options: `--cmdline=ro`, `--initrd=FILE`."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "addon.efi"
+        command = ["ukify", "build", *sections, f"--stub={EFI_PROGRAMS}/addonx64.efi.stub", f"--output={file}"]
+        subprocess.run(command, check=True, capture_output=True)
+        return file.read_bytes()
+
+
+def intruder_addon() -> bytes:
+    """An addon with nothing but an initrd, whose first program is somebody else's."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(initrd.archive({"init": (0o755, intruder.program())}))
+        file.flush()
+        return addon(f"--initrd={file.name}")
+
+
+def other_loader(disk: Path, options: str) -> None:
+    """Puts a boot loader in the UKI's place, which starts it with another command line."""
+    content = esp_read(disk, UKI_PATH)
+    esp_delete(disk, UKI_PATH)
+    esp_write(disk, UKI_PATH, (EFI_PROGRAMS / "systemd-bootx64.efi").read_bytes())
+    esp_write(disk, MOVED_PATH, content)
+    entry = f"title Sesame\nefi /{MOVED_PATH}\noptions {options}\n"
+    esp_write(disk, "loader/entries/sesame.conf", entry.encode())
 
 
 def esp_read(disk: Path, path: str) -> bytes:

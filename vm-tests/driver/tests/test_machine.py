@@ -68,6 +68,15 @@ class Verbs(unittest.TestCase):
         with self.assertRaisesRegex(RequestedAssertionFailed, "unexpectedly succeeded"):
             self.machine(lambda command: (0, "")).fail("a")
 
+    def test_a_command_that_the_time_limit_ended_has_not_failed(self) -> None:
+        hanging = self.machine(lambda command: (124, ""))
+        with self.assertRaisesRegex(RequestedAssertionFailed, "`a` did not end within 3 seconds"):
+            hanging.fail("a", timeout=3)
+        with self.assertRaisesRegex(RequestedAssertionFailed, "`a` did not end within 3 seconds"):
+            hanging.wait_until_fails("a", timeout=3)
+        # Without a limit of ours it is the command's own status.
+        hanging.fail("a")
+
     def test_waiting_repeats_until_the_status_is_right(self) -> None:
         statuses = iter([1, 1, 0, 0, 1])
         asked = self.machine(lambda command: (next(statuses), "out"))

@@ -14,10 +14,15 @@ from vm_driver.qemu_machine import Environment
 from vm_driver.scenario import ScenarioError
 
 VM_TESTS = Path(__file__).resolve().parents[2]
+# Where scenario_lib.programs finds programs of ours; its variables.
+OUR_PROGRAMS = ("SESAME_TEST_PROGRAMS", "SESAME_PROGRAM")
 
 
 def main(arguments: list[str]) -> int:
     options = _parse(arguments)
+    for name in OUR_PROGRAMS:
+        if name in os.environ:
+            os.environ[name] = str(_path(os.environ[name]))
     try:
         if options.tools is not None:
             inner = [*_arguments(options, options.accelerator), f"--jobs={options.jobs}", *options.names]
@@ -38,9 +43,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--image", type=_path, default=target / "image", help="where the image is")
     parser.add_argument("--out", type=_path, default=target / "vm", help="where logs go")
     parser.add_argument("--tools", type=_path, help="the tools tree; without it, programs of the host")
-    parser.add_argument("--qemu", default=Programs.qemu)
-    parser.add_argument("--swtpm", default=Programs.swtpm)
-    parser.add_argument("--firmware", type=Path, default=Programs.firmware, help="OVMF's directory")
+    parser.add_argument("--qemu", type=_program, default=Programs.qemu)
+    parser.add_argument("--swtpm", type=_program, default=Programs.swtpm)
+    parser.add_argument("--firmware", type=_path, default=Programs.firmware, help="OVMF's directory")
     parser.add_argument("--accelerator", choices=["auto", "kvm", "tcg"], default="auto")
     parser.add_argument("--jobs", type=int, default=1, help="scenarios at a time")
     parser.add_argument("--verbose", action="store_true", help="every step, and the consoles")
@@ -49,13 +54,18 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _path(text: str) -> Path:
-    """Absolute, since the tools tree has no current directory."""
+    """Absolute, since neither the tools tree nor a machine has our current directory."""
     return Path(text).resolve()
+
+
+def _program(text: str) -> str:
+    """A name to look up in PATH as it is; a path is made absolute."""
+    return str(_path(text)) if "/" in text else text
 
 
 def _visible(options: argparse.Namespace) -> list[Path]:
     options.out.mkdir(parents=True, exist_ok=True)
-    programs = [os.environ[name] for name in ("SESAME_TEST_PROGRAMS", "SESAME_PROGRAM") if name in os.environ]
+    programs = [os.environ[name] for name in OUR_PROGRAMS if name in os.environ]
     directories = [path if path.is_dir() else path.parent for path in map(Path, programs)]
     return [VM_TESTS.parent, options.scenarios, options.image, options.out, *directories]
 

@@ -1,7 +1,11 @@
-"""Whether the processor can run the machines itself."""
+"""Whether the processor can run the machines itself.
+
+`python3 -m vm_driver.acceleration UKI` prints what that means for QEMU's command line; `cargo xtask boot` asks.
+"""
 
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -41,3 +45,7 @@ def _panics_for_want_of_a_root(programs: Programs, kernel: Path) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0 and b"Kernel panic" in done.stdout
+
+
+if __name__ == "__main__":
+    print(*acceleration(choose(Programs(), Path(sys.argv[1]))))

@@ -1,21 +1,35 @@
 """`python3 -m vm_driver.check DIRECTORY`: ruff, mypy and the driver's own tests.
 
-Scenarios are type-checked as NixOS does it: after a prelude that declares what they find in their
-globals, one file each, in DIRECTORY. Needs the packages of requirements.txt.
+Scenarios, those that measure included, are type-checked as NixOS does it: after a prelude that declares what
+they find in their globals, one file each, in DIRECTORY. Needs the packages of requirements.txt.
 """
 
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from vm_driver import prelude, scenario
-from vm_driver.scenario import ScenarioError
+from vm_driver.scenario import Scenario, ScenarioError
 
 VM_TESTS = Path(__file__).resolve().parents[2]
-SCENARIOS = VM_TESTS / "scenarios"
+# What `cargo xtask bench --image` runs, too.
+MEASUREMENTS = VM_TESTS.parent / "crates/bench/image"
+SCENARIOS = (VM_TESTS / "scenarios", MEASUREMENTS)
+# For files that aren't below it, too.
+SETTINGS = ("--config", "pyproject.toml")
 # mypy's `FILE:LINE: …`, about a file that we wrote.
 COMPLAINT = re.compile(r"^.*scenario_([\w-]+)\.py:(\d+):", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A scenario below the prelude: the script that it is, and how many lines come before it."""
+
+    script: Path
+    offset: int
 
 
 def main(directory: Path) -> int:
@@ -23,15 +37,19 @@ def main(directory: Path) -> int:
     for old in directory.glob("scenario_*.py"):
         old.unlink()
     try:
-        offsets = {name: _write_typed(directory, name) for name in scenario.names(SCENARIOS)}
+        typed = dict(
+            _write_typed(directory, scenario.load(place, name))
+            for place in SCENARIOS
+            for name in scenario.names(place)
+        )
     except ScenarioError as error:
         print(error, file=sys.stderr)
         return 1
     cache = ["--cache-dir", str(directory.resolve() / "ruff")]
     passed = [
-        _run("ruff", "check", "--quiet", *cache, "."),
-        _run("ruff", "format", "--check", "--quiet", *cache, "."),
-        _types(directory, offsets),
+        _run("ruff", "check", "--quiet", *cache, *SETTINGS, ".", str(MEASUREMENTS)),
+        _run("ruff", "format", "--check", "--quiet", *cache, *SETTINGS, ".", str(MEASUREMENTS)),
+        _types(directory, typed),
         _run(
             "unittest",
             "discover",
@@ -44,21 +62,29 @@ def main(directory: Path) -> int:
     return 0 if all(passed) else 1
 
 
-def _write_typed(directory: Path, name: str) -> int:
-    """Writes a scenario below the prelude; how many lines come before it."""
-    chosen = scenario.load(SCENARIOS, name)
+def located(complaints: str, typed: Mapping[str, Typed]) -> str:
+    """What mypy says of the files that we wrote, as if it were of the scenarios."""
+
+    def of_scenario(match: re.Match[str]) -> str:
+        chosen = typed[match[1]]
+        return f"{chosen.script}:{int(match[2]) - chosen.offset}:"
+
+    return COMPLAINT.sub(of_scenario, complaints)
+
+
+def _write_typed(directory: Path, chosen: Scenario) -> tuple[str, Typed]:
     assert prelude.__file__ is not None
     lines = Path(prelude.__file__).read_text().splitlines()
     lines += [f"{machine.name}: QemuMachine" for machine in chosen.machines]
     if len(chosen.machines) == 1 and chosen.machines[0].name != "machine":
         lines.append("machine: QemuMachine")
     text = "\n".join([*lines, chosen.script.read_text()])
-    (directory / f"scenario_{name}.py").write_text(text)
-    return len(lines)
+    (directory / f"scenario_{chosen.name}.py").write_text(text)
+    return chosen.name, Typed(chosen.script, len(lines))
 
 
-def _types(directory: Path, offsets: dict[str, int]) -> bool:
-    files = [str((directory / f"scenario_{name}.py").resolve()) for name in offsets]
+def _types(directory: Path, typed: Mapping[str, Typed]) -> bool:
+    files = [str((directory / f"scenario_{name}.py").resolve()) for name in typed]
     cache = str(directory.resolve() / "mypy")
     command = [
         sys.executable,
@@ -68,14 +94,11 @@ def _types(directory: Path, offsets: dict[str, int]) -> bool:
         "--cache-dir",
         cache,
         "driver",
+        "nixos/nixos_driver",
         *files,
     ]
     done = subprocess.run(command, cwd=VM_TESTS, stdout=subprocess.PIPE, text=True, check=False)
-
-    def in_scenario(match: re.Match[str]) -> str:
-        return f"scenarios/{match[1]}.py:{int(match[2]) - offsets[match[1]]}:"
-
-    sys.stderr.write(COMPLAINT.sub(in_scenario, done.stdout))
+    sys.stderr.write(located(done.stdout, typed))
     return done.returncode == 0
 
 

@@ -18,6 +18,8 @@ from vm_driver.log import Logger
 
 # Seconds between two tries.
 RETRY_INTERVAL = 1
+# What timeout(1) ends with when it had to end a command.
+TIMED_OUT = 124
 # An argument of bash may have 128 KiB (MAX_ARG_STRLEN of Linux).
 COPY_CHUNK = 64 * 1024
 
@@ -83,11 +85,12 @@ class BaseMachine(ABC):
         return output
 
     def fail(self, *commands: str, timeout: int | None = None) -> str:
-        """Runs commands that must fail; what they printed, one after the other."""
+        """Runs commands that must fail by themselves; what they printed, one after the other."""
         output = ""
         for command in commands:
             with self.nested(f"must fail: {command}"):
                 status, out = self.execute(command, timeout=timeout)
+                _within(command, status, timeout)
                 if status == 0:
                     self.logger.error(f"output: {out}")
                     raise RequestedAssertionFailed(f"command `{command}` unexpectedly succeeded")
@@ -114,6 +117,7 @@ class BaseMachine(ABC):
         def fails(_last_try: bool) -> bool:
             nonlocal output
             status, output = self.execute(command, timeout=timeout)
+            _within(command, status, timeout)
             return status != 0
 
         with self.nested(f"waiting for failure: {command}"):
@@ -232,3 +236,9 @@ class BaseMachine(ABC):
         if status != 0:
             raise RequestedAssertionFailed(f'systemctl show "{unit}" failed with exit code {status}')
         return lines
+
+
+def _within(command: str, status: int, timeout: int | None) -> None:
+    """A command that did not end within the limit that it was given has not failed: it did nothing else yet."""
+    if timeout is not None and status == TIMED_OUT:
+        raise RequestedAssertionFailed(f"command `{command}` did not end within {timeout} seconds")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from scenario_lib import uki
+from scenario_lib.initrd import with_command_line
 from vm_driver import backdoor, command_line, disks, process, tpm
 from vm_driver.command_line import Accelerator, DirectBoot, Programs, Sockets
 from vm_driver.console import Console
@@ -23,8 +24,8 @@ from vm_driver.qmp import Qmp
 from vm_driver.scenario import MachineSpec
 from vm_driver.shell import Shell
 
-# A scenario that puts a disk there boots from it; scenario_lib.tamper does.
-OWN_DISK = "disk.raw"
+# A scenario that puts a disk there boots from it; scenario_lib.tamper does. For a direct boot an initrd.
+OWN_DISK, OWN_INITRD = "disk.raw", "initrd.img"
 
 
 @dataclass(frozen=True)
@@ -235,10 +236,11 @@ class QemuMachine(BaseMachine):
 
     def _direct_boot(self) -> DirectBoot:
         image = self._environment.uki.read_bytes()
-        kernel, initrd = self.state_dir / "kernel", self.state_dir / "initrd"
+        kernel, initrd, own = (self.state_dir / name for name in ("kernel", "initrd", OWN_INITRD))
         kernel.write_bytes(uki.content(image, ".linux"))
-        initrd.write_bytes(uki.content(image, ".initrd"))
         words = backdoor.command_line(uki.command_line(image), self.spec.append)
+        shipped = with_command_line(uki.content(image, ".initrd"), words)
+        initrd.write_bytes(own.read_bytes() if own.exists() else shipped)
         return DirectBoot(kernel, initrd, words)
 
     def _firmware_variables(self) -> Path:

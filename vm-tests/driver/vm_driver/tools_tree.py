@@ -18,6 +18,7 @@ FROM_TREE = ("usr", "etc", "opt", "var")
 FROM_HOST = ("dev", "proc", "sys")
 EMPTY = ("tmp", "run", "root")
 PYTHON = "/usr/bin/python3"
+PACKAGES = Path(__file__).resolve().parents[1]
 
 
 def enter(tree: Path, visible: Sequence[Path], arguments: Sequence[str]) -> NoReturn:
@@ -28,7 +29,9 @@ def enter(tree: Path, visible: Sequence[Path], arguments: Sequence[str]) -> NoRe
         raise MachineError(f"{tree} is no tools tree; `cargo xtask image` makes it")
     paths = [str(path) for path in (tree, *visible)]
     inner = [sys.executable, "-m", "vm_driver.tools_tree", str(len(paths)), *paths, *arguments]
-    os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", *inner])
+    # Where this package is, also for a process whose current directory is the tree.
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGES)}
+    os.execvpe("unshare", ["unshare", "--mount", "--propagation", "private", *inner], environment)
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
