@@ -7,6 +7,7 @@
 mod ceremony;
 mod debian;
 mod image;
+mod nix;
 mod prerequisites;
 mod python;
 mod step;
@@ -26,6 +27,7 @@ usage: cargo xtask COMMAND
              --vm NAME   one scenario of vm-tests/scenarios, and nothing else
   image      build the appliance into target/image; as root, on Debian
              --check             build it twice and compare
+             --any-compiler      not only the one of the published image
              lock                take the packages that Debian has now
              --sign KEY CERT     sign it for Secure Boot, and its manifest
              --sign-export CERT DIR, --sign-import DIR
@@ -34,6 +36,8 @@ usage: cargo xtask COMMAND
              --memory MB, --tpm, --disk FILE (a USB stick for it)
   usb DEVICE write the image to a stick, and read it back
              --signed, --confirm NAME, --yes-this-disk
+  nix        check the flake; without a nixpkgs what needs none
+             --nixpkgs DIR [--write]   evaluate all of it, and write what is generated
   bench      measure, against floors measured in the same run
              --image [--cold]    the image: sizes, how long it starts, and how long it is built";
 
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         ["image", rest @ ..] => image::run(rest),
         ["boot", rest @ ..] => image::boot(rest),
         ["usb", rest @ ..] => image::usb(rest),
+        ["nix", rest @ ..] => nix::run(rest),
         ["bench"] => bench(),
         ["bench", "--image"] => image::bench(false),
         ["bench", "--image", "--cold"] => image::bench(true),

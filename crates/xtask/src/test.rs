@@ -1,7 +1,7 @@
 //! `cargo xtask test`: what CI runs, and nothing else does more.
 
 use crate::step::{Failed, cargo, step};
-use crate::{prerequisites, python, test_kernel, vm};
+use crate::{nix, prerequisites, python, test_kernel, vm};
 
 pub fn run() -> Result<(), Failed> {
     prerequisites::ensure()?;
@@ -14,6 +14,7 @@ pub fn run() -> Result<(), Failed> {
     let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     step("lints", cargo(&lints))?;
     vm::check(linters.as_deref())?;
+    nix::check()?;
     let machines = vm::ensure_image()?;
     // The tests of the test bed run these binaries.
     step("binaries", cargo(&["build", "--workspace", "--bins", "--examples", "--locked"]))?;

@@ -1,0 +1,7 @@
+# A host with Sesame's daemons and, where it is enabled, cicada.
+{
+  imports = [
+    ./sesame.nix
+    ./cicada.nix
+  ];
+}

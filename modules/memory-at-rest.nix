@@ -1,0 +1,45 @@
+# What would write memory to a disk: hibernation, and swap that is not encrypted.
+#
+# The daemons' own memory is locked and never swapped (MemorySwapMax=0). A program that was given a secret, and a
+# terminal that showed one, have no such protection.
+{ config, lib, ... }:
+
+let
+  cfg = config.services.sesame;
+  # A mapped device may be anything, and is most often LUKS.
+  isPlain =
+    swap:
+    !(
+      swap.randomEncryption.enable || swap.encrypted.enable || lib.hasPrefix "/dev/mapper/" swap.device
+    );
+  plain = lib.filter isPlain config.swapDevices;
+in
+{
+  options.services.sesame.swapIsEncrypted = lib.mkOption {
+    type = lib.types.bool;
+    default = false;
+    description = ''
+      Says that all swap is encrypted where the configuration does not show it: a swap file on an
+      encrypted file system, or a partition that something else encrypts.
+    '';
+  };
+
+  config = lib.mkIf cfg.enable {
+    assertions = [
+      {
+        assertion =
+          config.boot.resumeDevice == "" && !lib.any (lib.hasPrefix "resume=") config.boot.kernelParams;
+        message = "services.sesame: this host is set up to hibernate (boot.resumeDevice or resume=), which writes all of its memory to a disk. Remove that; the kernel refuses to hibernate anyway while a program holds secret memory.";
+      }
+      {
+        assertion = plain == [ ] || cfg.swapIsEncrypted;
+        message = "services.sesame: swap on ${
+          lib.concatMapStringsSep " and " (swap: swap.device) plain
+        } is not encrypted, and what a secret was given to may be written there. Set randomEncryption.enable = true in swapDevices, use zramSwap, or, where something else encrypts it, services.sesame.swapIsEncrypted = true.";
+      }
+    ];
+
+    # systemd finds a place to hibernate to by itself, wherever there is swap.
+    boot.kernelParams = [ "nohibernate" ];
+  };
+}

@@ -1,0 +1,40 @@
+# Two hosts of a fleet with a cicada each, and a WireGuard tunnel between them whose keys are cicada's.
+# NixOS only: the ceremony appliance has neither a network nor cicada.
+{ self }:
+{ ... }:
+{
+  name = "cicada-tunnel";
+  globalTimeout = 900;
+  # As in base.nix.
+  skipTypeCheck = true;
+
+  defaults =
+    { pkgs, ... }:
+    {
+      imports = [ self.nixosModules.default ];
+      services.sesame.enable = true;
+      # By default the group cloud-sync uses the identity of its name.
+      services.cicada.enable = true;
+
+      users.users.cloud-sync = {
+        isSystemUser = true;
+        group = "cloud-sync";
+      };
+      boot.kernelModules = [ "wireguard" ];
+      networking.firewall = {
+        allowedUDPPorts = [ 51820 ];
+        trustedInterfaces = [ "wg0" ];
+      };
+      environment.systemPackages = [
+        (pkgs.callPackage ./cloud-sync.nix { })
+        pkgs.wireguard-tools
+      ];
+    };
+
+  nodes = {
+    left = { };
+    right = { };
+  };
+
+  testScript = builtins.readFile ./nixos/cicada-tunnel.py;
+}
