@@ -1,14 +1,22 @@
 //! `ceremony-console greet` and `refuse`: what stands above the first prompt, or in its place.
 
 use crate::host::Host;
+use crate::peers::{Peer, Unlisted};
 use crate::power::POWER_OFF;
 use crate::printable::Printable;
 use crate::services::Failed;
 use crate::setup::State;
 
-/// What a person reads before the first prompt.
+/// As many as fit on a screen, with what stands below them.
+const OTHERS_SHOWN: usize = 4;
+
+/// What a person reads before the first prompt; `others` may talk to the daemons, too.
 #[must_use]
-pub fn greeting(state: Option<&State>, failed: &[Failed]) -> String {
+pub fn greeting(
+    state: Option<&State>,
+    failed: &[Failed],
+    others: &Result<Vec<Peer>, Unlisted>,
+) -> String {
     let mut text = String::from("\nSesame ceremony console\n\n");
     text.push_str(&match state {
         Some(State::Memory) => {
@@ -21,6 +29,7 @@ pub fn greeting(state: Option<&State>, failed: &[Failed]) -> String {
     });
     if failed.is_empty() {
         text.push_str("The daemons are ready. No kernel module is loaded from here on.\n\n");
+        text.push_str(&known_besides(others));
         text.push_str(FIRST_STEPS);
     } else {
         text.push_str(&no_ceremony(failed));
@@ -40,6 +49,28 @@ const FIRST_STEPS: &str = "  \
   reboot          starts it anew
 
 ";
+
+/// Who prepared a volume may have added a key of their own.
+fn known_besides(others: &Result<Vec<Peer>, Unlisted>) -> String {
+    let Ok(others) = others else {
+        return "WHO ELSE MAY TALK TO THE DAEMONS IS NOT KNOWN: `sesame peer list` failed.\n\n"
+            .to_owned();
+    };
+    if others.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("BESIDE THE OPERATOR HERE THE DAEMONS KNOW (peers.toml):\n\n");
+    for Peer { name, role, uid, key } in others.iter().take(OTHERS_SHOWN) {
+        let [name, role] = [name, role].map(|text| Printable::name(text));
+        text.push_str(&format!("  {name}, {role}, uid {uid}\n    {}\n", Printable::line(key)));
+    }
+    let more = others.len().saturating_sub(OTHERS_SHOWN);
+    if more > 0 {
+        text.push_str(&format!("  and {more} more: sesame peer list\n"));
+    }
+    text.push_str("\nIf nobody in the room put that there, do not use this volume.\n\n");
+    text
+}
 
 fn no_ceremony(failed: &[Failed]) -> String {
     let mut text = String::from("\nNO CEREMONY CAN BE HELD ON THIS MACHINE AS IT IS.\n\n");

@@ -1,10 +1,13 @@
 //! The programs that do the work, and a person at the console.
 
 use std::io::{self, Write as _};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use nix::mount::{MsFlags, mount};
 use nix::sys::termios::tcdrain;
 
 /// After so many times the end of the input in a row nobody is there.
@@ -56,6 +59,18 @@ pub trait Host {
     /// If it can't be started, or prints what isn't UTF-8.
     fn capture(&mut self, command: &[&str]) -> io::Result<(Ended, String)>;
 
+    /// Runs a program and gives what it printed, errors included.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    fn hear(&mut self, command: &[&str]) -> io::Result<(Ended, String)>;
+
+    /// Lets the system see an open file or directory at `target`, mount(2) with MS_BIND.
+    ///
+    /// # Errors
+    /// What the operating system reported.
+    fn bind(&mut self, source: BorrowedFd<'_>, target: &Path) -> io::Result<()>;
+
     /// Prints on the console.
     fn say(&mut self, text: &str);
 
@@ -80,6 +95,19 @@ impl Host for Machine {
         let text = String::from_utf8(output.stdout)
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "its output is not UTF-8"))?;
         Ok((output.status.into(), text))
+    }
+
+    fn hear(&mut self, command: &[&str]) -> io::Result<(Ended, String)> {
+        let output = to_command(command)?.stdin(Stdio::null()).output()?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.into(), String::from_utf8_lossy(&said).into_owned()))
+    }
+
+    fn bind(&mut self, source: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
+        // No path is looked up again: the link is to what is open.
+        let source = format!("/proc/self/fd/{}", source.as_raw_fd());
+        mount(Some(source.as_str()), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        Ok(())
     }
 
     fn say(&mut self, text: &str) {

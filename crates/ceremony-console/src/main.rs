@@ -2,21 +2,27 @@
 //!
 //! Units start it (`images/appliance`); only `request` is for a person's hands, through functions of the
 //! shell. [`setup`] asks where state is kept, with [`devices`], [`menu`] and [`volume`]; [`operator`] makes
-//! the key of whoever sits there; [`greeting`] says how the daemons are ([`services`]); [`power`] is the end.
+//! the key of whoever sits there; [`greeting`] says how the daemons are ([`services`]) and who else may talk
+//! to them ([`peers`]); [`policy_lock`] does what only root can, when people agree; [`power`] is the end.
 
 #![forbid(unsafe_code)]
 
+mod attestation;
 mod devices;
 mod greeting;
 mod host;
 mod menu;
 mod operator;
+mod peers;
+mod policy_lock;
 mod power;
 mod printable;
+mod room;
 #[cfg(test)]
 mod scripted;
 mod services;
 mod setup;
+mod untrusted;
 mod volume;
 
 use std::error::Error;
@@ -34,6 +40,7 @@ use nix::unistd::ttyname;
 
 use crate::host::{Host as _, Machine};
 use crate::power::Request;
+use crate::room::Room;
 use crate::setup::{STATE_FILE, State};
 use crate::volume::Places;
 
@@ -46,11 +53,13 @@ const USAGE: &str = "\
 usage: ceremony-console COMMAND
 
   setup                            print the boot attestation, ask where state is kept
+  attest                           print the boot attestation, the UEFI variables in view
   close                            unmount and close the state volume
   operator                         make the operator's key and tell the daemons
   lock-modules                     load no kernel module any more
   greet                            say how the daemons are, and what to type first
   refuse                           say why there is no shell
+  lock-policy                      ask the people in the room, and lock the policy
   request poweroff|reboot [--yes]  ask root to switch the machine off
   farewell VERB                    the last words, from systemd-shutdown(8)";
 
@@ -61,12 +70,14 @@ fn main() -> ExitCode {
     let mut host = Machine;
     let done = match arguments.as_slice() {
         ["setup"] => setup(&mut host),
+        ["attest"] => attestation::run().map_err(Into::into),
         ["close"] => close(&mut host),
         ["operator"] => operator::run().map_err(Into::into),
         ["lock-modules"] => lock_modules().map_err(Into::into),
         ["greet"] => {
             let failed = services::failed(&mut host);
-            host.say(&greeting::greeting(state().as_ref(), &failed));
+            let others = peers::others(&mut host);
+            host.say(&greeting::greeting(state().as_ref(), &failed, &others));
             Ok(())
         }
         ["refuse"] => {
@@ -83,6 +94,10 @@ fn main() -> ExitCode {
                 None => return usage(),
             }
         }
+        ["lock-policy"] => policy_lock::run(&policy_lock::Places::of_the_appliance(), |request| {
+            Room::open(move || policy_lock::is_waited_for(&request))
+        })
+        .map_err(Into::into),
         ["farewell", verb] => {
             farewell(verb);
             Ok(())

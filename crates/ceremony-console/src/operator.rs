@@ -4,9 +4,7 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 
-use serde::Deserialize;
-
-use crate::{CEREMONY_ID, CEREMONY_USER};
+use crate::{CEREMONY_ID, CEREMONY_USER, peers};
 
 /// `sesame`'s exit status for what is there already.
 const EXISTS: i32 = 9;
@@ -41,18 +39,6 @@ pub enum OperatorError {
     OtherKey,
 }
 
-#[derive(Deserialize)]
-struct PeerList {
-    peers: Vec<Peer>,
-}
-
-#[derive(Deserialize)]
-struct Peer {
-    name: String,
-    uid: u32,
-    key: String,
-}
-
 /// Makes the key as the ceremony user, and adds it to peers.toml as root, unless it is there.
 ///
 /// # Errors
@@ -67,10 +53,9 @@ pub fn run() -> Result<(), OperatorError> {
         return succeed("sesame peer add", added).map(drop);
     }
     let list = succeed("sesame peer list", as_root(&["--json", "peer", "list"])?)?;
-    let list: PeerList = serde_json::from_slice(&list)
-        .map_err(|_| OperatorError::Output { command: "sesame peer list" })?;
-    let known = list
-        .peers
+    let peers =
+        peers::parse(&list).map_err(|_| OperatorError::Output { command: "sesame peer list" })?;
+    let known = peers
         .iter()
         .any(|peer| peer.name == CEREMONY_USER && peer.uid == CEREMONY_ID && peer.key == key);
     known.then_some(()).ok_or(OperatorError::OtherKey)

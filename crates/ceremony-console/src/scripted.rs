@@ -1,7 +1,10 @@
 //! A machine and a person for tests: programs end as a test says, and what was run is kept.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::path::Path;
 
 use crate::host::{Ended, Host};
 
@@ -16,6 +19,8 @@ pub struct Scripted {
     pub run: Vec<String>,
     /// What the person saw.
     pub heard: String,
+    /// What happens once the person has answered.
+    pub after_answer: Option<Box<dyn FnOnce()>>,
 }
 
 impl Scripted {
@@ -55,12 +60,26 @@ impl Host for Scripted {
         Ok(self.next(command))
     }
 
+    fn hear(&mut self, command: &[&str]) -> io::Result<(Ended, String)> {
+        Ok(self.next(command))
+    }
+
+    fn bind(&mut self, source: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
+        let source = fs::read_link(format!("/proc/self/fd/{}", source.as_raw_fd()))?;
+        match self.next(&["bind", &source.display().to_string(), &target.display().to_string()]) {
+            (Ended::Exit(0), _) => Ok(()),
+            _ => Err(io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
     fn say(&mut self, text: &str) {
         self.heard.push_str(text);
     }
 
     fn ask(&mut self, prompt: &str) -> io::Result<String> {
         self.say(prompt);
-        self.answers.pop_front().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        let answer = self.answers.pop_front().ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.after_answer.take().into_iter().for_each(|happen| happen());
+        Ok(answer)
     }
 }

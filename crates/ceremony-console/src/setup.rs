@@ -13,8 +13,11 @@ use crate::volume::{self, Places, VolumeError};
 
 /// `sesame media attest`: the kernel lacks what daemons need (`sesame --help`).
 const BELOW_FLOOR: i32 = 21;
-/// `sesame media attest`: the medium is not the one that was booted, or has more on it.
+/// `sesame media attest`: something speaks against the medium, or against how it was booted.
 const TAMPERED: i32 = 26;
+
+/// [`crate::attestation`], which is this program again.
+const ATTEST: &[&str] = &["/proc/self/exe", "attest"];
 
 /// Where [`State`] is written for other programs: one line.
 pub const STATE_FILE: &str = "/run/ceremony/state";
@@ -88,12 +91,12 @@ fn write_public(path: &Path, text: &str) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o644))
 }
 
-/// What `sesame media attest` prints is what people hold against their sheet. Its exit status decides what
-/// follows: below the floor the daemons refuse by themselves, and say why; on a medium that has more than it
+/// What the attestation prints is what people hold against their sheet. Its exit status decides what
+/// follows: below the floor the daemons refuse by themselves, and it has said so; on a medium that has more than it
 /// should, or without any answer, nobody is asked for anything.
 fn attest(host: &mut dyn Host, file: &Path) -> Result<(), SetupError> {
     host.say("\nSesame\n\n");
-    let ended = host.capture(&["sesame", "media", "attest"]).map(|(ended, text)| {
+    let ended = host.capture(ATTEST).map(|(ended, text)| {
         host.say(&text);
         // Only root reads the medium; for whoever wants to see it again, this is all there is.
         if let Err(error) = write_public(file, &text) {
@@ -102,17 +105,15 @@ fn attest(host: &mut dyn Host, file: &Path) -> Result<(), SetupError> {
         ended
     });
     let failed = match ended {
-        Ok(Ended::Exit(0)) => return Ok(()),
-        Ok(Ended::Exit(BELOW_FLOOR)) => {
-            host.say("\nThis machine is below the security floor: no daemon will start on it.\n");
-            return Ok(());
+        Ok(Ended::Exit(0 | BELOW_FLOOR)) => return Ok(()),
+        Ok(Ended::Exit(TAMPERED)) => {
+            "THIS MEDIUM IS NOT WHAT IT SHOULD BE, OR NOT WHAT WAS STARTED (above).".to_owned()
         }
-        Ok(Ended::Exit(TAMPERED)) => "THIS MEDIUM IS NOT WHAT IT SHOULD BE (above).".to_owned(),
         Ok(ended) => format!("THE BOOT ATTESTATION WAS NOT MADE ({ended})."),
         Err(error) => format!("THE BOOT ATTESTATION WAS NOT MADE ({error})."),
     };
     host.say(&format!(
-        "\n{failed} Nothing is started from it, and nothing was written.\n\
+        "\n{failed}\nNothing is started from it, and nothing was written.\n\
          Check it on another machine: sesame media verify\n\n"
     ));
     while host.ask("Enter switches this machine off: ").is_ok() {

@@ -3,21 +3,24 @@
 //! cryptsetup(8) asks for the passphrase on the console itself, so that it never is in this process.
 //! A volume is finished when its marker is there, which is written last; one without is the work of an
 //! interrupted run, and is neither used nor formatted anew unless somebody asks for that by name.
+//!
+//! Whoever knows the passphrase may have prepared what is on it ([`untrusted`](crate::untrusted)): it is used
+//! if links, owners and modes are as we leave them. That what root's files say is ours can't be told.
 
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+mod content;
+
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use crate::devices::{DeviceName, LABEL};
 use crate::host::{Ended, Host};
+use crate::untrusted::{self, Untrusted};
+pub use content::Places;
+use content::{Content, MACHINE_ID, MARKER, MARKER_TEXT, MOST_BYTES, is_machine_id, lay_out};
 
 /// What the kernel calls the opened volume.
 pub const MAPPED: &str = "/dev/mapper/sesame-state";
-/// In the root of a finished volume.
-const MARKER: &str = "sesame-state";
-const MARKER_TEXT: &str = "sesame-state 1\n";
-const MACHINE_ID: &str = "machine-id";
 
 /// Why a volume isn't used.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +83,19 @@ pub enum VolumeError {
         /// The disk or partition.
         device: DeviceName,
     },
+    /// Somebody else than this program may have prepared it.
+    #[error(
+        "The volume on {device} is not as this image leaves one: {found}. It was closed again, and nothing \
+         that it holds was changed. Use another, or look at it on another machine: somebody may have \
+         prepared it."
+    )]
+    Prepared {
+        /// The disk or partition.
+        device: DeviceName,
+        /// What is not as it should be.
+        #[source]
+        found: Untrusted,
+    },
     /// A step failed.
     #[error("{step} failed ({ended}). State is kept nowhere yet.")]
     Step {
@@ -97,56 +113,6 @@ pub enum VolumeError {
         #[source]
         source: io::Error,
     },
-}
-
-/// Where things go.
-#[derive(Clone, Debug)]
-pub struct Places {
-    /// Where the volume itself is mounted.
-    pub volume: PathBuf,
-    /// A directory of the volume and where the system sees it.
-    pub directories: Vec<Directory>,
-    /// The file that says which machine this is, machine-id(5).
-    pub machine_id: PathBuf,
-    /// Who is at the console: uid and gid.
-    pub owner: (u32, u32),
-}
-
-/// A directory of the volume.
-#[derive(Clone, Debug)]
-pub struct Directory {
-    /// Its name there.
-    pub name: &'static str,
-    /// Where the system sees it.
-    pub target: PathBuf,
-    /// Its mode when it is made.
-    pub mode: u32,
-    /// Whether it is the person's at the console, and not root's.
-    pub personal: bool,
-}
-
-impl Places {
-    /// Those of the appliance.
-    #[must_use]
-    pub fn of_the_appliance() -> Self {
-        let directory = |name, target: &str, mode, personal| Directory {
-            name,
-            target: target.into(),
-            mode,
-            personal,
-        };
-        Self {
-            volume: "/run/ceremony/volume".into(),
-            directories: vec![
-                directory("etc-pds", "/etc/pds", 0o755, false),
-                directory("pds", "/var/lib/pds", 0o755, false),
-                directory("cicada", "/var/lib/cicada", 0o700, false),
-                directory("home", "/home/ceremony", 0o700, true),
-            ],
-            machine_id: "/etc/machine-id".into(),
-            owner: (crate::CEREMONY_ID, crate::CEREMONY_ID),
-        }
-    }
 }
 
 /// Opens the volume on `device` and puts its directories where the system looks for them.
@@ -262,73 +228,45 @@ fn mount_checked(
         ended => return Err(VolumeError::Damaged { device: device.clone(), ended }),
     }
     mount(host, places)?;
-    match fs::read_to_string(places.volume.join(MARKER)) {
-        Ok(text) if text == MARKER_TEXT => {}
+    let prepared = |found| VolumeError::Prepared { device: device.clone(), found };
+    let volume = untrusted::Directory::at(&places.volume, places.root).map_err(prepared)?;
+    match volume.read(MARKER, places.root, MOST_BYTES) {
+        Ok(text) if text == MARKER_TEXT.as_bytes() => {}
         Ok(_) => return Err(VolumeError::OtherKind { device: device.clone() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Err(error) if error.is_absence() => {
             return Err(VolumeError::Unfinished { device: device.clone() });
         }
-        Err(source) => return Err(VolumeError::Io { step: "Reading the volume", source }),
+        Err(error) => return Err(prepared(error)),
     }
-    let machine_id =
-        io_step("Reading the volume", fs::read_to_string(places.volume.join(MACHINE_ID)))?;
+    let machine_id = volume.read(MACHINE_ID, places.root, MOST_BYTES).map_err(prepared)?;
     if !is_machine_id(&machine_id) {
         return Err(VolumeError::MachineId { device: device.clone() });
     }
-    bind(host, places)
+    bind(host, &Content::of(&volume, places).map_err(prepared)?, places)
 }
 
 fn fill(host: &mut dyn Host, places: &Places) -> Result<(), VolumeError> {
     host.say("\nMaking the file system.\n");
     step(host, "Making the file system", &["mkfs.ext4", "-q", "-m", "0", "-L", LABEL, MAPPED])?;
     mount(host, places)?;
-    io_step("Writing to the volume", lay_out(places))?;
-    bind(host, places)
+    let name = "Writing to the volume";
+    io_step(name, lay_out(places))?;
+    let opened = untrusted::Directory::at(&places.volume, places.root)
+        .and_then(|volume| Content::of(&volume, places));
+    bind(host, &io_step(name, opened.map_err(io::Error::other))?, places)
 }
 
-/// What a finished volume holds; the marker comes when the rest is on the disk.
-fn lay_out(places: &Places) -> io::Result<()> {
-    for directory in &places.directories {
-        let path = places.volume.join(directory.name);
-        DirBuilder::new().mode(directory.mode).create(&path)?;
-        // The umask is no part of what we want.
-        fs::set_permissions(&path, Permissions::from_mode(directory.mode))?;
-        if directory.personal {
-            chown(&path, Some(places.owner.0), Some(places.owner.1))?;
-        }
-    }
-    let machine_id = fs::read(&places.machine_id)?;
-    durable(&places.volume.join(MACHINE_ID), &machine_id, 0o444)?;
-    File::open(&places.volume)?.sync_all()?;
-    durable(&places.volume.join(MARKER), MARKER_TEXT.as_bytes(), 0o444)?;
-    File::open(&places.volume)?.sync_all()
-}
-
-fn durable(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
-    file.write_all(content)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.sync_all()
+fn bind(host: &mut dyn Host, content: &Content, places: &Places) -> Result<(), VolumeError> {
+    io_step("Putting the volume's directories in place", content.bind(host, places))
 }
 
 fn mount(host: &mut dyn Host, places: &Places) -> Result<(), VolumeError> {
     io_step("Mounting the volume", fs::create_dir_all(&places.volume))?;
     let target = utf8(&places.volume)?;
-    let command = &["mount", "-t", "ext4", "-o", "nodev,nosuid,noexec,noatime", MAPPED, target];
+    // nosymfollow: nothing of ours is reached through a link there, now or later.
+    let options = "nodev,nosuid,noexec,nosymfollow,noatime";
+    let command = &["mount", "-t", "ext4", "-o", options, MAPPED, target];
     step(host, "Mounting the volume", command)
-}
-
-fn bind(host: &mut dyn Host, places: &Places) -> Result<(), VolumeError> {
-    let name = "Putting the volume's directories in place";
-    for directory in &places.directories {
-        if !directory.target.exists() {
-            io_step(name, fs::create_dir_all(&directory.target))?;
-        }
-        let source = places.volume.join(directory.name);
-        step(host, name, &["mount", "--bind", utf8(&source)?, utf8(&directory.target)?])?;
-    }
-    let source = places.volume.join(MACHINE_ID);
-    step(host, name, &["mount", "--bind", utf8(&source)?, utf8(&places.machine_id)?])
 }
 
 fn closing_on_error(host: &mut dyn Host, done: Result<(), VolumeError>) -> Result<(), VolumeError> {
@@ -338,14 +276,6 @@ fn closing_on_error(host: &mut dyn Host, done: Result<(), VolumeError>) -> Resul
         host.say(&format!("{error}\n"));
     }
     done
-}
-
-/// 128 bits in lower-case hexadecimal and a newline, machine-id(5).
-fn is_machine_id(text: &str) -> bool {
-    let digits = text.strip_suffix('\n').unwrap_or(text);
-    digits.len() == 32
-        && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        && digits.bytes().any(|b| b != b'0')
 }
 
 fn utf8(path: &Path) -> Result<&str, VolumeError> {

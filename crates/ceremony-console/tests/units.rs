@@ -164,6 +164,9 @@ fn nothing_that_is_masked_is_used() {
     }
 }
 
+/// Loads the module that nothing else may load.
+const MODPROBE: &str = "/usr/sbin/modprobe --syslog efivarfs";
+
 #[test]
 fn only_the_console_program_and_the_systems_own_are_started() {
     let commands = read("../../crates/ceremony-console/src/main.rs");
@@ -174,10 +177,25 @@ fn only_the_console_program_and_the_systems_own_are_started() {
                 Some(name) => {
                     assert!(commands.contains(&format!("[\"{name}\"")), "{unit}: no command {name}")
                 }
-                None => assert!(command.starts_with("/usr/bin/"), "{unit}: {command}"),
+                None => {
+                    let own = command.starts_with("/usr/bin/") || command == MODPROBE;
+                    assert!(own, "{unit}: {command}");
+                }
             }
         }
     }
+}
+
+#[test]
+fn the_uefi_variables_are_for_the_attestation_alone() {
+    let denied = read("tree/usr/lib/modprobe.d/ceremony.conf");
+    assert!(denied.lines().any(|line| line == "blacklist efivarfs"));
+    // By its name, as root, and whether or not there is one.
+    let loaded: Vec<_> =
+        values("ExecStartPre").into_iter().filter(|(_, v)| v.contains("efivarfs")).collect();
+    let unit = "usr/lib/systemd/system/ceremony-setup@.service";
+    assert_eq!(loaded, [(unit.to_owned(), format!("-+{MODPROBE}"))]);
+    assert!(!read("tree/usr/lib/modules-load.d/ceremony.conf").contains("efivarfs"));
 }
 
 #[test]
@@ -233,6 +251,44 @@ fn the_ceremony_user_has_one_number_everywhere() {
     );
     let mount = read("tree/usr/lib/systemd/system/media-export.mount");
     assert!(mount.contains("Options=uid=1000,gid=1000,"), "{mount}");
+}
+
+#[test]
+fn a_volume_is_judged_by_the_daemons_fixed_numbers() {
+    let users = read("tree/usr/lib/sysusers.d/00-ceremony.conf");
+    let volume = read("../../crates/ceremony-console/src/volume/content.rs");
+    for (constant, user) in [
+        ("SESAME_AUDIT", "sesame-audit"),
+        ("SESAME_SECRETS", "sesame-secrets"),
+        ("CICADA", "cicada"),
+    ] {
+        let line = users.lines().find(|line| line.starts_with(&format!("u {user} "))).unwrap();
+        let number = line.split(' ').nth(2).unwrap();
+        assert!(volume.contains(&format!("const {constant}: u32 = {number};")), "{user}");
+    }
+}
+
+#[test]
+fn who_asks_for_the_policy_and_who_is_asked_agree_on_the_places() {
+    let command = read("../../crates/sesame/src/commands/policy/root.rs");
+    let console = read("../../crates/ceremony-console/src/policy_lock.rs");
+    let power = read("../../crates/ceremony-console/src/power.rs");
+    let path = read("tree/usr/lib/systemd/system/ceremony-policy.path");
+    let of = |text: &str, constant: &str| {
+        let begins = format!("const {constant}: &str = \"");
+        let line = text.lines().find_map(|line| Some(line.split_once(&begins)?.1.to_owned()));
+        line.unwrap().trim_end_matches("\";").to_owned()
+    };
+    for constant in ["REQUEST", "ANSWER"] {
+        assert_eq!(of(&command, constant), of(&console, constant));
+    }
+    assert_eq!(of(&command, "REQUESTS"), of(&power, "REQUESTS"));
+    let request = format!("{}/{}", of(&command, "REQUESTS"), of(&command, "REQUEST"));
+    assert!(path.contains(&format!("\nPathExists={request}\n")), "{request}");
+    let unit = read("tree/usr/lib/systemd/system/ceremony-policy.service");
+    let answers = of(&command, "ANSWER");
+    let parent = Path::new(&answers).parent().unwrap().to_str().unwrap();
+    assert!(unit.contains(&format!("\nReadWritePaths=/etc/pds {parent}\n")), "{parent}");
 }
 
 #[test]

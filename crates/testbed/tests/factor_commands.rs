@@ -198,6 +198,10 @@ fn shares_are_split_shown_proved_and_typed_back() {
     let (first, rest) = shares[0].0.split_once(' ').unwrap();
     let swapped = format!("{rest} {first}");
     host.sesame(["share", "verify", "--share-stdin"]).stdin(swapped).fail(24);
+    // In the place of a password it would not be read: that is said.
+    let unlock = ["unlock", "--factor", "recovery", "--password-stdin"];
+    let said = host.sesame(unlock).stdin(shares[0].1.as_str()).fail(2);
+    assert!(said.contains("is no password"), "{said}");
     // One custodian on each terminal, and nothing of a share stays on it.
     let mut one = Terminal::sesame(&host, ["unlock", "--factor", "recovery"]);
     answer(&mut one, "2 more needed: ", &shares[2].1);

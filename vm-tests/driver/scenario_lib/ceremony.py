@@ -1,6 +1,6 @@
 """The ceremony console, typed into and read as a person would.
 
-The console is the serial line. Everything here waits for whole lines, which every driver can see.
+The console is the serial line.
 """
 
 import contextlib
@@ -58,17 +58,11 @@ class CeremonyConsole:
     def power_off(self) -> None:
         """Asks for power-off as a person does; `wait_for_shutdown` of the machine waits for it."""
         self.type("poweroff")
-        # The question is an unfinished line: where that can't be seen, a while is waited instead.
-        with contextlib.suppress(Exception):
-            self._machine.wait_for_console_text(POWEROFF_QUESTION, KNOCK_TIMEOUT)
+        self._machine.wait_for_console_text(POWEROFF_QUESTION, TIMEOUT)
         self.type("yes")
 
     def answer(self, prompt: str, line: str, timeout: int = TIMEOUT) -> None:
-        """Types a line once the console shows what matches `prompt`.
-
-        A prompt is an unfinished line, which the NixOS test driver does not see: a scenario for both
-        waits for the line before it.
-        """
+        """Types a line once the console shows what matches `prompt`."""
         self._machine.wait_for_console_text(prompt, timeout)
         self.type(line)
 

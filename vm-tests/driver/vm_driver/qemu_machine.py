@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -297,11 +297,11 @@ class _Running:
         if self.tpm is not None:
             # It ends with QEMU, and stores what it holds on its way.
             process.stop(self.tpm)
-        for file in self.files:
-            file.close()
-        for pipe in (self.qemu.stdin, self.qemu.stdout):
-            if pipe is not None:
-                pipe.close()
+        for file in (*self.files, self.qemu.stdin, self.qemu.stdout):
+            # It would still write keys that the machine did not take any more.
+            with suppress(OSError):
+                if file is not None:
+                    file.close()
 
 
 def _read_console(qemu: subprocess.Popen[bytes], console: Console) -> None:

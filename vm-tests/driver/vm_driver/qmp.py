@@ -1,5 +1,6 @@
 """QEMU's machine protocol: one JSON object a line, in both directions."""
 
+import contextlib
 import json
 import socket
 from typing import Any
@@ -40,7 +41,9 @@ class Qmp:
         return str(self.execute("human-monitor-command", **{"command-line": command}))
 
     def close(self) -> None:
-        self._stream.close()
+        # It would still write what a QEMU that was off by then did not take.
+        with contextlib.suppress(OSError):
+            self._stream.close()
         self._connection.close()
 
     def _read(self) -> dict[str, Any]:

@@ -1,10 +1,9 @@
-use std::collections::VecDeque;
-use std::io;
-
 use super::{greeting, refuse};
-use crate::host::{Ended, Host};
+use crate::host::Ended;
+use crate::peers::{Peer, Unlisted};
 use crate::power::POWER_OFF;
 use crate::printable::Printable;
+use crate::scripted::Scripted;
 use crate::services::{Failed, Service};
 use crate::setup::State;
 
@@ -36,54 +35,37 @@ fn failed() -> Vec<Failed> {
 
 #[test]
 fn a_person_reads_this_before_the_first_prompt() {
-    insta::assert_snapshot!("in_memory", greeting(Some(&State::Memory), &[]));
+    insta::assert_snapshot!("in_memory", greeting(Some(&State::Memory), &[], &Ok(vec![])));
     let volume = State::Volume("sdb1".to_owned());
-    insta::assert_snapshot!("on_a_volume", greeting(Some(&volume), &[]));
-    insta::assert_snapshot!("no_ceremony", greeting(Some(&State::Memory), &failed()));
-    insta::assert_snapshot!("no_answer", greeting(None, &failed()[1..2]));
+    insta::assert_snapshot!("on_a_volume", greeting(Some(&volume), &[], &Ok(vec![])));
+    let planted = Peer {
+        name: "mal\u{1b}[2J".to_owned(),
+        role: "operator".to_owned(),
+        uid: 1000,
+        key: "5e".repeat(32),
+    };
+    insta::assert_snapshot!("other_peers", greeting(Some(&volume), &[], &Ok(vec![planted])));
+    insta::assert_snapshot!("no_peers", greeting(Some(&volume), &[], &Err(Unlisted)));
+    insta::assert_snapshot!("no_ceremony", greeting(Some(&State::Memory), &failed(), &Ok(vec![])));
+    insta::assert_snapshot!("no_answer", greeting(None, &failed()[1..2], &Ok(vec![])));
 }
 
-#[derive(Default)]
-struct Console {
-    answers: VecDeque<&'static str>,
-    heard: String,
-    run: Vec<String>,
-}
-
-impl Host for Console {
-    fn run(&mut self, command: &[&str]) -> io::Result<Ended> {
-        self.run.push(command.join(" "));
-        Ok(Ended::Exit(0))
-    }
-
-    fn capture(&mut self, _: &[&str]) -> io::Result<(Ended, String)> {
-        Ok((Ended::Exit(0), "Failed to mount /var\u{7}\nDependency failed\n".to_owned()))
-    }
-
-    fn say(&mut self, text: &str) {
-        self.heard.push_str(text);
-    }
-
-    fn ask(&mut self, prompt: &str) -> io::Result<String> {
-        self.say(prompt);
-        self.answers
-            .pop_front()
-            .map(str::to_owned)
-            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-    }
+fn unstarted(answers: &[&str]) -> Scripted {
+    let said = "Failed to mount /var\u{7}\nDependency failed\n";
+    Scripted::typing(answers).with("journalctl", Ended::Exit(0), said)
 }
 
 #[test]
 fn in_the_shells_place_stands_why() {
-    let mut console = Console { answers: ["\n"].into(), ..Console::default() };
+    let mut console = unstarted(&[""]);
     refuse(&mut console);
     insta::assert_snapshot!("refused", console.heard);
-    assert_eq!(console.run, [POWER_OFF.join(" ")]);
+    assert_eq!(console.run[1..], [POWER_OFF.join(" ")]);
 }
 
 #[test]
 fn a_console_that_nobody_can_type_on_keeps_the_reasons_on_its_screen() {
-    let mut console = Console::default();
+    let mut console = unstarted(&[]);
     refuse(&mut console);
-    assert!(console.run.is_empty());
+    assert!(!console.has_run("systemctl"), "{:?}", console.run);
 }

@@ -1,39 +1,21 @@
-use std::io;
-
 use super::{Request, request};
-use crate::host::{Ended, Host};
+use crate::scripted::Scripted;
 use crate::setup::State;
 
-struct Person(&'static str);
-
-impl Host for Person {
-    fn run(&mut self, command: &[&str]) -> io::Result<Ended> {
-        panic!("nothing is to be run, and {command:?} was");
-    }
-
-    fn capture(&mut self, command: &[&str]) -> io::Result<(Ended, String)> {
-        panic!("nothing is to be run, and {command:?} was");
-    }
-
-    fn say(&mut self, _: &str) {}
-
-    fn ask(&mut self, _: &str) -> io::Result<String> {
-        Ok(self.0.to_owned())
-    }
-}
-
-fn is_asked_of_root(answer: &'static str, yes: bool, state: Option<State>) -> bool {
+fn is_asked_of_root(answer: &str, yes: bool, state: Option<State>) -> bool {
     let requests = tempfile::tempdir().unwrap();
-    request(&mut Person(answer), Request::PowerOff, yes, state.as_ref(), requests.path()).unwrap();
+    let mut person = Scripted::typing(&[answer]);
+    request(&mut person, Request::PowerOff, yes, state.as_ref(), requests.path()).unwrap();
+    assert_eq!(person.run, [""; 0], "nothing is to be run");
     requests.path().join("poweroff").exists()
 }
 
 #[test]
 fn what_is_in_memory_is_not_lost_by_a_slip() {
-    for answer in ["", "\n", "y\n", "no\n"] {
+    for answer in ["", "y", "no"] {
         assert!(!is_asked_of_root(answer, false, Some(State::Memory)), "{answer:?}");
     }
-    assert!(is_asked_of_root("yes\n", false, Some(State::Memory)));
+    assert!(is_asked_of_root("yes", false, Some(State::Memory)));
     assert!(is_asked_of_root("", true, Some(State::Memory)));
 }
 
@@ -46,7 +28,7 @@ fn with_a_volume_nothing_is_lost_and_nothing_asked() {
 #[test]
 fn without_the_directory_the_person_hears_that_the_machine_stays_on() {
     let gone = std::path::Path::new("/nonexistent");
-    let error = request(&mut Person(""), Request::Reboot, true, None, gone).unwrap_err();
+    let error = request(&mut Scripted::default(), Request::Reboot, true, None, gone).unwrap_err();
     assert!(error.to_string().contains("the machine stays on"), "{error}");
 }
 

@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use nix::unistd::getuid;
 use tempfile::TempDir;
 
 use super::{SetupError, State, run};
@@ -9,6 +10,7 @@ use crate::power::POWER_OFF;
 use crate::scripted::Scripted;
 use crate::volume::Places;
 
+const ATTEST: &str = "/proc/self/exe attest";
 const LISTED: &str = include_str!("../devices/listed.json");
 
 struct Setup {
@@ -25,7 +27,13 @@ impl Setup {
         let volume = self.dir.path().join("volume");
         let machine_id = self.dir.path().join("machine-id");
         fs::write(&machine_id, "6be0a9b5361f4a43ac17f5ec24c19785\n").unwrap();
-        let places = Places { volume, directories: vec![], machine_id, owner: (0, 0) };
+        let places = Places {
+            volume,
+            directories: vec![],
+            machine_id,
+            owner: (0, 0),
+            root: getuid().as_raw(),
+        };
         run(&mut self.host, &places, &self.dir.path().join("state"))
     }
 
@@ -40,10 +48,10 @@ fn listing(answers: &[&str], times: usize) -> Scripted {
 
 #[test]
 fn the_attestation_comes_before_the_question() {
-    let host = listing(&["1"], 1).with("sesame media attest", Ended::Exit(0), "Root hash 6b75\n");
+    let host = listing(&["1"], 1).with(ATTEST, Ended::Exit(0), "Root hash 6b75\n");
     let mut setup = Setup::new(host);
     assert_eq!(setup.run().unwrap(), State::Memory);
-    assert_eq!(setup.host.run[0], "sesame media attest");
+    assert_eq!(setup.host.run[0], ATTEST);
     assert!(setup.host.heard.contains("Root hash 6b75"));
     let kept = setup.dir.path().join("attestation");
     assert_eq!(fs::read_to_string(kept).unwrap(), "Root hash 6b75\n");
@@ -54,7 +62,7 @@ fn the_attestation_comes_before_the_question() {
 #[test]
 fn a_machine_that_attests_nothing_leads_nowhere_but_off() {
     // As when somebody interrupts it.
-    let host = listing(&["1", "1"], 1).with("sesame media attest", Ended::Signal, "");
+    let host = listing(&["1", "1"], 1).with(ATTEST, Ended::Signal, "");
     let mut setup = Setup::new(host);
     assert!(matches!(setup.run(), Err(SetupError::Tampered)));
     assert!(setup.host.heard.contains("THE BOOT ATTESTATION WAS NOT MADE"));
@@ -63,19 +71,20 @@ fn a_machine_that_attests_nothing_leads_nowhere_but_off() {
 
 #[test]
 fn a_machine_below_the_floor_is_asked_all_the_same() {
-    let mut setup = Setup::new(listing(&["1"], 1).with("sesame media attest", Ended::Exit(21), ""));
+    let said = "sesame: this machine is below the security floor\n";
+    let mut setup = Setup::new(listing(&["1"], 1).with(ATTEST, Ended::Exit(21), said));
     assert_eq!(setup.run().unwrap(), State::Memory);
-    assert!(setup.host.heard.contains("below the security floor"));
+    assert_eq!(setup.host.heard.matches("below the security floor").count(), 1);
 }
 
 #[test]
 fn a_medium_that_was_altered_leads_nowhere_but_off() {
-    let host = listing(&["1", "1"], 1).with("sesame media attest", Ended::Exit(26), "");
+    let host = listing(&["1", "1"], 1).with(ATTEST, Ended::Exit(26), "");
     let mut setup = Setup::new(host.with("systemctl", Ended::Exit(1), ""));
     assert!(matches!(setup.run(), Err(SetupError::Tampered)));
     assert!(!setup.host.heard.contains("Where is the state"));
     let off = POWER_OFF.join(" ");
-    assert_eq!(setup.host.run, ["sesame media attest".to_owned(), off.clone(), off]);
+    assert_eq!(setup.host.run, [ATTEST.to_owned(), off.clone(), off]);
     assert_eq!(setup.state(), None);
 }
 

@@ -1,31 +1,39 @@
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
 
-use nix::unistd::{getgid, getuid};
+use nix::sys::stat::Mode;
+use nix::unistd::{getgid, getuid, mkfifo};
 use tempfile::TempDir;
 
-use super::{Directory, Places, VolumeError, is_machine_id, make, mounts_of, use_existing};
+use super::content::{Directory, Holds};
+use super::{Places, VolumeError, is_machine_id, make, mounts_of, use_existing};
 use crate::devices::DeviceName;
 use crate::host::Ended;
+use crate::printable::Printable;
 use crate::scripted::Scripted;
+use crate::untrusted::{self, Untrusted};
 
 const MACHINE_ID: &str = "6be0a9b5361f4a43ac17f5ec24c19785\n";
 
 fn places(dir: &TempDir) -> Places {
     let root = dir.path();
     fs::write(root.join("machine-id"), MACHINE_ID).unwrap();
-    let directory = |name: &'static str, mode, personal| Directory {
-        name,
-        target: root.join(name),
-        mode,
-        personal,
-    };
+    // Whatever the umask is.
+    DirBuilder::new().mode(0o755).create(root.join("volume")).unwrap();
+    let directory =
+        |name: &'static str, mode, holds| Directory { name, target: root.join(name), mode, holds };
+    const DAEMONS: &[(&str, u32)] = &[("audit", 961)];
     Places {
         volume: root.join("volume"),
-        directories: vec![directory("etc-pds", 0o755, false), directory("home", 0o700, true)],
+        directories: vec![
+            directory("etc-pds", 0o755, Holds::Settings),
+            directory("pds", 0o755, Holds::Daemons(DAEMONS)),
+            directory("home", 0o700, Holds::Home),
+        ],
         machine_id: root.join("machine-id"),
         owner: (getuid().as_raw(), getgid().as_raw()),
+        root: getuid().as_raw(),
     }
 }
 
@@ -62,10 +70,11 @@ fn a_new_volume_is_encrypted_first_and_marked_last() {
             "cryptsetup luksFormat --type luks2 --batch-mode --verify-passphrase --label sesame-state /dev/sdb",
             "cryptsetup open --type luks2 --tries 3 /dev/sdb sesame-state",
             "mkfs.ext4 -q -m 0 -L sesame-state /dev/mapper/sesame-state",
-            "mount -t ext4 -o nodev,nosuid,noexec,noatime /dev/mapper/sesame-state /volume",
-            "mount --bind /volume/etc-pds /etc-pds",
-            "mount --bind /volume/home /home",
-            "mount --bind /volume/machine-id /machine-id",
+            "mount -t ext4 -o nodev,nosuid,noexec,nosymfollow,noatime /dev/mapper/sesame-state /volume",
+            "bind /volume/etc-pds /etc-pds",
+            "bind /volume/pds /pds",
+            "bind /volume/home /home",
+            "bind /volume/machine-id /machine-id",
         ]
     );
     assert_eq!(fs::read_to_string(places.volume.join("machine-id")).unwrap(), MACHINE_ID);
@@ -85,15 +94,15 @@ fn two_passphrases_that_differ_erase_nothing() {
 
 #[test]
 fn each_step_that_fails_ends_the_making() {
-    for failing in ["cryptsetup luksFormat", "cryptsetup open", "mkfs", "mount -t", "mount --bind"]
-    {
+    for failing in ["cryptsetup luksFormat", "cryptsetup open", "mkfs", "mount -t", "bind"] {
         let dir = tempfile::tempdir().unwrap();
         let mut host = Scripted::default().with(failing, Ended::Signal, "");
         let error = make(&mut host, &sdb(), &places(&dir)).unwrap_err();
-        assert!(
-            matches!(error, VolumeError::Step { ended: Ended::Signal, .. }),
-            "{failing}: {error}"
-        );
+        let expected = match failing {
+            "bind" => matches!(error, VolumeError::Io { .. }),
+            _ => matches!(error, VolumeError::Step { ended: Ended::Signal, .. }),
+        };
+        assert!(expected, "{failing}: {error}");
         assert!(host.run.last().unwrap().starts_with(failing), "{:?}", host.run);
     }
 }
@@ -114,7 +123,10 @@ fn a_finished_volume_is_checked_and_used() {
     let mut host = opened("ext4\n");
     use_existing(&mut host, &sdb(), &places).unwrap();
     let programs: Vec<&str> = host.run.iter().map(|line| line.split(' ').next().unwrap()).collect();
-    assert_eq!(programs, ["cryptsetup", "blkid", "e2fsck", "mount", "mount", "mount", "mount"]);
+    assert_eq!(
+        programs,
+        ["cryptsetup", "blkid", "e2fsck", "mount", "bind", "bind", "bind", "bind"]
+    );
     assert!(!touched(&host));
 }
 
@@ -138,7 +150,6 @@ fn a_wrong_passphrase_is_told_apart_from_everything_else() {
 fn a_half_made_volume_is_never_formatted_again_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let places = places(&dir);
-    fs::create_dir(&places.volume).unwrap();
     let no_file_system = || Scripted::default().with("blkid", Ended::Exit(2), "");
     let cases = [
         ("no file system", no_file_system()),
@@ -148,7 +159,7 @@ fn a_half_made_volume_is_never_formatted_again_by_itself() {
     for (case, mut host) in cases {
         let error = use_existing(&mut host, &sdb(), &places).unwrap_err();
         assert!(matches!(error, VolumeError::Unfinished { .. }), "{case}: {error}");
-        assert!(!touched(&host) && !host.has_run("mount --bind"), "{case}: {:?}", host.run);
+        assert!(!touched(&host) && !host.has_run("bind"), "{case}: {:?}", host.run);
         let looked_further = host.has_run("e2fsck") || host.has_run("mount");
         assert_eq!(looked_further, case == "no marker", "{case}: {:?}", host.run);
     }
@@ -183,7 +194,7 @@ fn what_is_no_machine_id_is_not_put_in_the_place_of_one() {
     for text in
         ["", "\n", "uninitialized\n", &MACHINE_ID.to_uppercase(), &"0".repeat(32), &"a".repeat(33)]
     {
-        assert!(!is_machine_id(text), "{text:?}");
+        assert!(!is_machine_id(text.as_bytes()), "{text:?}");
         let dir = tempfile::tempdir().unwrap();
         let places = finished(&dir);
         fs::remove_file(places.volume.join("machine-id")).unwrap();
@@ -191,9 +202,130 @@ fn what_is_no_machine_id_is_not_put_in_the_place_of_one() {
         let mut host = opened("ext4\n");
         let error = use_existing(&mut host, &sdb(), &places).unwrap_err();
         assert!(matches!(error, VolumeError::MachineId { .. }), "{error}");
-        assert!(!host.has_run("mount --bind"), "{:?}", host.run);
+        assert!(!host.has_run("bind"), "{:?}", host.run);
     }
-    assert!(is_machine_id(MACHINE_ID));
+    assert!(is_machine_id(MACHINE_ID.as_bytes()));
+}
+
+/// What whoever knows the passphrase may have put in the place of what was there.
+fn prepared(change: impl Fn(&Path)) -> Result<(), String> {
+    let dir = tempfile::tempdir().unwrap();
+    let places = finished(&dir);
+    fs::write(places.volume.join("etc-pds/peers.toml"), "").unwrap();
+    fs::create_dir(places.volume.join("etc-pds/keys")).unwrap();
+    fs::create_dir(places.volume.join("pds/audit")).unwrap();
+    for path in ["etc-pds/peers.toml", "etc-pds/keys", "pds/audit"] {
+        fs::set_permissions(places.volume.join(path), Permissions::from_mode(0o700)).unwrap();
+    }
+    change(&places.volume);
+    let mut host = opened("ext4\n");
+    let used = use_existing(&mut host, &sdb(), &places);
+    assert_eq!(host.has_run("bind"), used.is_ok(), "{:?}", host.run);
+    match used {
+        Err(VolumeError::Prepared { found, .. }) => Err(found.to_string()),
+        other => other.map_err(|error| panic!("{error}")),
+    }
+}
+
+fn refused(said: &str, change: impl Fn(&Path)) {
+    let error = prepared(change).expect_err(said);
+    assert!(error.contains(said), "{error}");
+}
+
+fn replaced(path: &Path) -> &Path {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.unwrap();
+    path
+}
+
+#[test]
+fn a_volume_as_we_leave_it_is_used_with_what_daemons_made_on_it() {
+    assert_eq!(prepared(|_| {}), Ok(()));
+    assert_eq!(prepared(|volume| symlink("/etc", volume.join("home/link")).unwrap()), Ok(()));
+}
+
+#[test]
+fn a_link_is_not_followed() {
+    for name in ["sesame-state", "machine-id", "etc-pds", "pds", "home", "pds/audit"] {
+        let target = if name == "sesame-state" { "/dev/zero" } else { "/etc" };
+        refused(&format!("{name} is a link or a mount point"), |volume| {
+            symlink(target, replaced(&volume.join(name))).unwrap();
+        });
+    }
+    // Not even to what is as it should be, within the volume.
+    for name in ["sesame-state", "machine-id", "etc-pds", "pds", "etc-pds/peers.toml", "pds/audit"]
+    {
+        refused(&format!("{name} is a link"), |volume| {
+            let path = volume.join(name);
+            fs::rename(&path, path.with_extension("aside")).unwrap();
+            symlink(path.with_extension("aside").file_name().unwrap(), &path).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_pipe_is_not_read() {
+    for name in ["sesame-state", "machine-id", "etc-pds/peers.toml"] {
+        refused(&format!("{name} is not a regular file"), |volume| {
+            mkfifo(replaced(&volume.join(name)), Mode::S_IRUSR).unwrap();
+        });
+    }
+}
+
+#[test]
+fn no_more_is_read_than_belongs_there() {
+    for name in ["sesame-state", "machine-id"] {
+        refused(&format!("{name} has more than 64 bytes"), |volume| {
+            fs::write(replaced(&volume.join(name)), [b'0'; 65]).unwrap();
+        });
+    }
+    refused("etc-pds has more in it", |volume| {
+        (0..300).for_each(|n| fs::write(volume.join(format!("etc-pds/{n}")), "").unwrap());
+    });
+    refused("etc-pds has more in it", |volume| {
+        fs::create_dir_all(volume.join("etc-pds").join("x/".repeat(60))).unwrap();
+    });
+}
+
+#[test]
+fn what_others_can_write_is_not_believed() {
+    for name in [".", "sesame-state", "machine-id", "etc-pds", "etc-pds/keys", "etc-pds/peers.toml"]
+    {
+        refused("can be written by its group or by others", |volume| {
+            fs::set_permissions(volume.join(name), Permissions::from_mode(0o775)).unwrap();
+        });
+    }
+}
+
+#[test]
+fn what_is_somebody_elses_is_not_believed() {
+    if !getuid().is_root() {
+        println!("skipped: only root can give files away");
+        return;
+    }
+    let all =
+        ["sesame-state", "machine-id", "etc-pds", "etc-pds/keys", "etc-pds/peers.toml", "pds"];
+    for name in all.iter().chain(&["pds/audit", "home", "."]) {
+        refused("belongs to uid 1000", |volume| {
+            chown(volume.join(name), Some(1000), None).unwrap();
+        });
+    }
+    let audits = |volume: &Path| chown(volume.join("pds/audit"), Some(961), None).unwrap();
+    assert_eq!(prepared(audits), Ok(()), "as systemd leaves it");
+}
+
+fn linked() -> Untrusted {
+    let dir = tempfile::tempdir().unwrap();
+    symlink("/", dir.path().join("etc-pds")).unwrap();
+    let directory = untrusted::Directory::at(dir.path(), getuid().as_raw()).unwrap();
+    let name = dir.path().display().to_string();
+    match directory.directory("etc-pds", &[0]).unwrap_err() {
+        Untrusted::Elsewhere { name: shown } => {
+            let shown = shown.as_str().replace(&name, "/run/ceremony/volume");
+            Untrusted::Elsewhere { name: Printable::line(&shown) }
+        }
+        other => panic!("{other}"),
+    }
 }
 
 #[test]
@@ -229,6 +361,7 @@ fn what_went_wrong_is_said_with_what_to_do() {
         VolumeError::OtherKind { device: device() },
         VolumeError::Damaged { device: device(), ended: Ended::Exit(4) },
         VolumeError::MachineId { device: device() },
+        VolumeError::Prepared { device: device(), found: linked() },
         VolumeError::Step { step: "Mounting the volume", ended: Ended::Signal },
     ];
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();

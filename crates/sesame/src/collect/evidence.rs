@@ -44,6 +44,15 @@ pub fn silent(factor: &EnrolledFactor, devices: &Devices) -> Option<Result<Evide
     }
 }
 
+/// Whether it gives nothing while nobody is asked: neither in [`silent`] nor as a password.
+pub fn takes_a_person(factor: &EnrolledFactor) -> Result<bool, Failure> {
+    Ok(match parameters(factor)? {
+        Parameters::Password(_) | Parameters::SshAgent(_) => false,
+        Parameters::Tpm(tpm) => tpm.pin,
+        Parameters::Fido2(_) | Parameters::Yubikey(_) | Parameters::Share(_) => true,
+    })
+}
+
 /// Whether something has to be typed for it.
 pub fn is_typed(factor: &EnrolledFactor) -> Result<bool, Failure> {
     Ok(match parameters(factor)? {

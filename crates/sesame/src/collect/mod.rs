@@ -14,6 +14,7 @@ pub mod new_factor;
 use ipc::factors::{Cause, Change, Enrolled, EnrolledFactor, Source};
 use ipc::secrets::{SecretsReply, SecretsRequest};
 use secret_memory::SecretBytes;
+use site_config::FactorKind;
 
 use crate::cli::Devices;
 use crate::connect::Context;
@@ -50,6 +51,17 @@ impl<'a> Collection<'a> {
     ) -> Result<Self, Failure> {
         let needed = Needed::new(context.secrets()?.enrolled(source)?, cause)?;
         Ok(Self { context, source, cause, devices, needed, gave: false })
+    }
+
+    /// Leaves out all but the factors that were named; `passwords` must be able to give them.
+    pub fn choose(&mut self, named: &[String], passwords: &Passwords) -> Result<(), Failure> {
+        self.needed.choose(named)?;
+        if !named.is_empty() && passwords.are_elsewhere() {
+            for factor in self.needed.wanted() {
+                refuse_if_asked_for(factor)?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives what there is to give, until it suffices.
@@ -203,6 +215,26 @@ impl<'a> Collection<'a> {
     }
 }
 
+/// Where passwords come from elsewhere nobody is asked: a factor that takes a person would be passed
+/// over, and what stands in its place on standard input would not be read.
+fn refuse_if_asked_for(factor: &EnrolledFactor) -> Result<(), Failure> {
+    if factor.kind == FactorKind::Password || !evidence::takes_a_person(factor)? {
+        return Ok(());
+    }
+    let how = match factor.kind {
+        FactorKind::Share => {
+            "a share is typed when it is asked for (`share verify --share-stdin` only checks one)"
+        }
+        _ => "it is asked for at a terminal",
+    };
+    let text = format!(
+        "{} is no password, and nothing else is read from standard input or a credential; nothing was \
+         given. Leave --password-stdin or --password-credential out: {how}",
+        render::factor(factor)
+    );
+    Err(Failure::new(Code::USAGE, text))
+}
+
 /// What became of a factor that was asked for.
 enum Answer {
     /// The daemon took it.
@@ -251,4 +283,21 @@ pub fn authorise(
 /// Whether a person may do better at the next try.
 fn is_wrong(failure: &Failure) -> bool {
     [Code::WRONG_FACTOR, Code::RATE_LIMITED, Code::INVALID].contains(&failure.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::tests::enrolled;
+
+    #[test]
+    fn a_share_is_not_looked_for_among_passwords() {
+        let [password, share] = [0, 3].map(|index| enrolled().factors.swap_remove(index));
+        assert!(refuse_if_asked_for(&password).is_ok());
+        let refused = refuse_if_asked_for(&share).unwrap_err();
+        assert_eq!(refused.code, Code::USAGE);
+        for said in ["share \"board\" is no password", "Leave --password-stdin", "--share-stdin"] {
+            assert!(refused.message.contains(said), "{}", refused.message);
+        }
+    }
 }

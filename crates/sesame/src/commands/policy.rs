@@ -1,15 +1,20 @@
 //! `sesame policy …`
 
+mod root;
+
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use site_config::durable::create_new_atomically;
-use site_config::{Key, Site};
+use site_config::{Key, LayoutKind, Site};
 
 use crate::cli::Policy;
 use crate::connect::Context;
 use crate::exit::{Code, Failure};
 use crate::output::Output;
+use root::Root;
 
 pub fn run(context: &Context, output: &Output, command: Policy) -> Result<(), Failure> {
     match command {
@@ -49,10 +54,18 @@ fn lock(site: &Site, output: &Output, settings: &[String], source: &str) -> Resu
             .map_err(|error| Failure::new(Code::USAGE, format!("{error}; nothing was locked")))?;
         text.push_str(&entry(site, key, value, source)?);
     }
-    site_config::policy::parse(&text, path)?;
-    create_new_atomically(path, text.as_bytes(), 0o644).map_err(|error| {
+    let entries = site_config::policy::parse(&text, path)?;
+    let written = create_new_atomically(path, text.as_bytes(), 0o644);
+    if written.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+        && site.layout.kind() == LayoutKind::System
+        && let Some(root) = Root::of_the_appliance()
+    {
+        let said = root.lock(&entries, source)?;
+        return done(output, path, entries.len(), &said);
+    }
+    written.map_err(|error| {
         let code = match error.kind() {
-            std::io::ErrorKind::AlreadyExists => Code::EXISTS,
+            ErrorKind::AlreadyExists => Code::EXISTS,
             _ => Code::STORAGE,
         };
         Failure::new(code, format!("cannot write {}: {error}; nothing was locked", path.display()))
@@ -61,12 +74,17 @@ fn lock(site: &Site, output: &Output, settings: &[String], source: &str) -> Resu
         let _ = fs::remove_file(path);
         return Err(Failure::new(Code::CONFIG, format!("{error}. Nothing was locked")));
     }
-    let count = settings.len();
+    let count = entries.len();
     let text = format!(
-        "{count} settings are locked in {}. A running daemon takes notice at its next start.\n",
+        "{count} settings are locked in {}. A running daemon takes notice at its next start.",
         path.display()
     );
-    output.result(&text, json!({ "policy": path.display().to_string(), "locked": count }))
+    done(output, path, count, &text)
+}
+
+fn done(output: &Output, path: &Path, count: usize, said: &str) -> Result<(), Failure> {
+    let json = json!({ "policy": path.display().to_string(), "locked": count });
+    output.result(&format!("{said}\n"), json)
 }
 
 fn entry(site: &Site, key: Key, value: Option<&str>, source: &str) -> Result<String, Failure> {

@@ -16,8 +16,9 @@ pub fn run(context: &Context, output: &Output, arguments: &Unlock) -> Result<(),
     let devices = &arguments.giving.devices;
     let mut collection =
         Collection::open(context, Source::Profile(profile), Cause::Unlock, devices)?;
-    collection.needed.choose(&arguments.chosen.factors)?;
-    collection.give(&mut Passwords::new(&arguments.giving.password))?;
+    let mut passwords = Passwords::new(&arguments.giving.password);
+    collection.choose(&arguments.chosen.factors, &passwords)?;
+    collection.give(&mut passwords)?;
     let which = profile.map(|name| format!(" --profile {name}")).unwrap_or_default();
     if !collection.needed.is_complete() && collection.gave && is_unlocked(context, &collection)? {
         // Others were faster, or it was unlocked before.

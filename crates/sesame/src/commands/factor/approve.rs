@@ -46,8 +46,9 @@ pub fn run(context: &Context, output: &Output, arguments: &Approve) -> Result<()
     let devices = &arguments.giving.devices;
     let mut collection = Collection::open(context, source, Cause::Change(change), devices)?;
     if !collection.needed.is_complete() {
-        collection.needed.choose(&arguments.chosen.factors)?;
-        collection.give(&mut Passwords::new(&arguments.giving.password))?;
+        let mut passwords = Passwords::new(&arguments.giving.password);
+        collection.choose(&arguments.chosen.factors, &passwords)?;
+        collection.give(&mut passwords)?;
     }
     if !collection.needed.is_complete() {
         return Err(collection.needed.incomplete("others give theirs in the same way"));

@@ -1,0 +1,42 @@
+"""`sesame policy lock` on the appliance: the command asks root, and root asks the people at the console."""
+
+import re
+
+from scenario_lib.ceremony import CeremonyConsole
+from scenario_lib.interface import Machine
+
+# Where the command leaves its request (crates/ceremony-console/src/policy_lock.rs).
+REQUEST = "/run/ceremony/request/policy"
+QUESTION = "To lock the policy type lock"
+
+
+class PolicyLock:
+    """Asks again and again on one console."""
+
+    def __init__(self, machine: Machine, console: CeremonyConsole) -> None:
+        self._machine = machine
+        self._console = console
+        self._count = 0
+
+    def asked(self) -> int:
+        """How often root has asked."""
+        return self._machine.get_console_log().count(QUESTION)
+
+    def lock(self, command: str, answer: str) -> tuple[int, str]:
+        """Types the command, and the answer to what root asks: its status, and what was shown."""
+        self._count += 1
+        end = f"ended-{self._count}"
+        before = len(self._machine.get_console_log())
+        # Written so that the echo of what we type does not look like what it prints.
+        self._console.type(f"{command}; echo {end}$((6*7))-$?")
+        self._machine.wait_for_console_text(QUESTION, 120)
+        self._console.type(answer)
+        self._machine.wait_for_console_text(rf"{end}42-\d+", 300)
+        shown = self._machine.get_console_log()[before:]
+        self._console.wait_for_prompt()
+        return int(re.findall(rf"{end}42-(\d+)", shown)[-1]), shown
+
+    def leave(self, request: str) -> None:
+        """Leaves a request by a command of one's own, and waits until root has taken it away."""
+        self._console.succeed(request)
+        self._console.succeed(f"while test -e {REQUEST} -o -L {REQUEST}; do sleep 1; done")
