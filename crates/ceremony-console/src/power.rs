@@ -12,9 +12,15 @@ use crate::volume::MAPPED;
 /// What ceremony-poweroff.path and ceremony-reboot.path watch.
 pub const REQUESTS: &str = "/run/ceremony/request";
 
-/// What `systemctl poweroff` does, without asking a logind that isn't there.
-pub const POWER_OFF: &[&str] =
-    &["systemctl", "--no-block", "--job-mode=replace-irreversibly", "start", "poweroff.target"];
+/// What `systemctl poweroff` does, without asking a logind, or for a password, by programs that aren't there.
+pub const POWER_OFF: &[&str] = &[
+    "systemctl",
+    "--no-block",
+    "--no-ask-password",
+    "--job-mode=replace-irreversibly",
+    "start",
+    "poweroff.target",
+];
 
 /// What may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
