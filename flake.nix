@@ -23,18 +23,6 @@
             }
           )
         );
-      ceremony =
-        system:
-        lib.nixosSystem {
-          modules = [
-            ./images/ceremony.nix
-            {
-              nixpkgs.hostPlatform = system;
-              nixpkgs.overlays = [ self.overlays.default ];
-              ceremony.commit = self.rev or self.dirtyRev or null;
-            }
-          ];
-        };
     in
     {
       overlays.default = final: _: {
@@ -49,13 +37,28 @@
         default = ./modules;
       };
 
-      nixosConfigurations.ceremony = ceremony "x86_64-linux";
+      nixosConfigurations.ceremony = lib.nixosSystem {
+        modules = [
+          ./images/ceremony.nix
+          {
+            nixpkgs.hostPlatform = "x86_64-linux";
+            nixpkgs.overlays = [ self.overlays.default ];
+            ceremony.commit = self.rev or self.dirtyRev or null;
+          }
+        ];
+      };
 
-      packages = eachSystem (pkgs: {
-        inherit (pkgs) sesame cicada-oci;
-        default = pkgs.sesame;
-        ceremony-image = (ceremony pkgs.stdenv.hostPlatform.system).config.system.build.ceremonyMedia;
-      });
+      # The appliance is a machine of x86-64 (modules/ceremony-appliance.nix).
+      packages = eachSystem (
+        pkgs:
+        {
+          inherit (pkgs) sesame cicada-oci;
+          default = pkgs.sesame;
+        }
+        // lib.optionalAttrs pkgs.stdenv.hostPlatform.isx86_64 {
+          ceremony-image = self.nixosConfigurations.ceremony.config.system.build.ceremonyMedia;
+        }
+      );
 
       checks = eachSystem (
         pkgs:
@@ -78,7 +81,7 @@
         pkgs:
         import ./images/apps.nix {
           inherit pkgs;
-          media = self.packages.${pkgs.stdenv.hostPlatform.system}.ceremony-image;
+          media = self.packages.${pkgs.stdenv.hostPlatform.system}.ceremony-image or null;
         }
       );
     };

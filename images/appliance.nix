@@ -5,8 +5,6 @@
   lib,
   runCommand,
   runtimeShell,
-  # Where somebody sits who has no screen.
-  serialConsole ? "ttyS0",
 }:
 
 let
@@ -30,7 +28,6 @@ let
     ;
 
   tree = ./appliance/tree;
-  onConsole = replaceStrings [ "ttyS0" ] [ serialConsole ];
 
   # The lines of a text, without comments.
   lines = text: filter (line: line != "" && !hasPrefix "#" line) (map trim (splitString "\n" text));
@@ -148,14 +145,10 @@ in
 runCommand "ceremony-appliance"
   {
     passthru = {
-      inherit serialConsole;
-
       # What the preset enables: the unit's name, and who wants or requires it.
       enabled = listToAttrs (
         map (unit: nameValuePair unit (install unit)) (
-          map onConsole (
-            concatMap enabledBy (lines (readFile (tree + "/usr/lib/systemd/system-preset/10-ceremony.preset")))
-          )
+          concatMap enabledBy (lines (readFile (tree + "/usr/lib/systemd/system-preset/10-ceremony.preset")))
         )
       );
 
@@ -216,10 +209,4 @@ runCommand "ceremony-appliance"
     # NixOS has no preset, and users come from what is read above.
     rm --recursive $out/lib/systemd/system-preset $out/lib/sysusers.d
     sed --in-place '1s|^#!/bin/sh$|#!${runtimeShell}|' $out/lib/systemd/system-shutdown/ceremony
-    ${lib.optionalString (serialConsole != "ttyS0") ''
-      grep --recursive --files-with-matches --null ttyS0 $out | xargs --null sed --in-place 's/ttyS0/${serialConsole}/g'
-      find $out -depth -name '*ttyS0*' | while read -r path; do
-        mv "$path" "$(dirname "$path")/$(basename "$path" | sed s/ttyS0/${serialConsole}/)"
-      done
-    ''}
   ''

@@ -1,4 +1,5 @@
-# `nix run .#verify-media -- MEDIUM` and `nix run .#ceremony-vm`. `media` is what packages.ceremony-image makes.
+# `nix run .#verify-media -- MEDIUM` and `nix run .#ceremony-vm`. `media` is what packages.ceremony-image makes,
+# or null where there is none.
 { pkgs, media }:
 
 let
@@ -21,7 +22,8 @@ in
       '';
     }
   );
-
+}
+// lib.optionalAttrs (media != null) {
   # As `cargo xtask boot` does it. What the machine writes to its disk is gone afterwards.
   ceremony-vm = app "Try the ceremony image in QEMU, on this terminal" (
     pkgs.writeShellApplication {
@@ -42,7 +44,7 @@ in
         echo 'To leave: poweroff in the machine, or Ctrl-A and then X here.' >&2
         ${pkgs.qemu_kvm}/bin/qemu-system-${hostPlatform.qemuArch} \
           -no-user-config -nodefaults -display none -vga none -nic none \
-          -machine ${if hostPlatform.isAarch64 then "virt" else "q35"},accel="$acceleration" -cpu max \
+          -machine q35,accel="$acceleration" -cpu max \
           -smp 2 -m 1024 -device virtio-rng-pci -serial mon:stdio -no-reboot \
           -drive if=pflash,unit=0,format=raw,readonly=on,file=${pkgs.OVMF.firmware} \
           -drive if=pflash,unit=1,format=raw,file="$variables" \

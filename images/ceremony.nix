@@ -24,9 +24,7 @@ let
     "lockdown=confidentiality"
     "systemd.verity_root_options=panic-on-corruption"
   ];
-  shared = map (lib.replaceStrings [ "ttyS0" ] [ files.serialConsole ]) (
-    lib.subtractLists notHere files.kernelParameters
-  );
+  shared = lib.subtractLists notHere files.kernelParameters;
   unknown = lib.subtractLists files.kernelParameters notHere;
 in
 {

@@ -45,6 +45,10 @@ let
       module.services.getty.autologinUser = "root";
       says = "there is no login on the appliance";
     };
+    aarch64 = {
+      module.nixpkgs.hostPlatform = lib.mkForce "aarch64-linux";
+      says = "the appliance is a machine of x86-64";
+    };
     service = {
       module.systemd.services.dialer = {
         wantedBy = [ "multi-user.target" ];

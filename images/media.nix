@@ -30,21 +30,16 @@ runCommand name
     ];
     passthru = { inherit image uki; };
   }
-  (
-    ''
-      mkdir $out
-      ln -s ${image}/${name}.raw ${uki}/${name}.efi $out/
-    ''
-    # crates/media knows the paths and partition types of x86-64.
-    + lib.optionalString stdenv.hostPlatform.isx86_64 ''
-      python3 ${./packages.py} ${stdenv.hostPlatform.linuxArch} < $NIX_ATTRS_JSON_FILE > packages.json
-      sesame media manifest --name sesame-ceremony --version ${version} --packages packages.json \
-        ${
-          lib.optionalString (
-            commit != null
-          ) "--commit ${lib.removeSuffix "-dirty" commit} ${lib.optionalString isDirty "--modified"}"
-        } \
-        --output $out/${name}.manifest.json ${image}/${name}.raw
-      sesame media verify --manifest $out/${name}.manifest.json ${image}/${name}.raw > $out/${name}.words.txt
-    ''
-  )
+  ''
+    mkdir $out
+    ln -s ${image}/${name}.raw ${uki}/${name}.efi $out/
+    python3 ${./packages.py} ${stdenv.hostPlatform.linuxArch} < $NIX_ATTRS_JSON_FILE > packages.json
+    sesame media manifest --name sesame-ceremony --version ${version} --packages packages.json \
+      ${
+        lib.optionalString (
+          commit != null
+        ) "--commit ${lib.removeSuffix "-dirty" commit} ${lib.optionalString isDirty "--modified"}"
+      } \
+      --output $out/${name}.manifest.json ${image}/${name}.raw
+    sesame media verify --manifest $out/${name}.manifest.json ${image}/${name}.raw > $out/${name}.words.txt
+  ''

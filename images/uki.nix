@@ -69,10 +69,14 @@ in
         find initrd -type f -perm /111 | while read -r file; do
           [ "$(head --bytes=4 "$file" | tr --delete '\0')" = $'\x7fELF' ] || continue
           interpreter=$(patchelf --print-interpreter "$file" 2>/dev/null || true)
+          # A library has no interpreter, nor has another C library's loader, which musl calls libc.so.
           case "$interpreter:$file" in
-            ${loader}:* | :*.so | :*.so.* | :initrd${guard}/*) ;;
-            *) echo "$file could be started before the guard has looked" >&2; exit 1 ;;
+            ${loader}:* | :initrd${loader} | :initrd${guard}/*) continue ;;
+            :*/ld-* | :*/ld.so* | :*/libc.so | :*/libc.musl-*) ;;
+            :*.so | :*.so.*) continue ;;
           esac
+          echo "$file could be started before the guard has looked" >&2
+          exit 1
         done
 
         mkdir $out

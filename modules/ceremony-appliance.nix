@@ -100,9 +100,7 @@ in
 
     files = lib.mkOption {
       type = lib.types.package;
-      default = pkgs.callPackage ../images/appliance.nix {
-        serialConsole = if pkgs.stdenv.hostPlatform.isAarch64 then "ttyAMA0" else "ttyS0";
-      };
+      default = pkgs.callPackage ../images/appliance.nix { };
       defaultText = lib.literalMD "the files in `images/appliance`";
       description = "Units, settings and lists of the appliance.";
     };
@@ -301,6 +299,10 @@ in
     system.stateVersion = lib.trivial.release;
 
     assertions = [
+      {
+        assertion = pkgs.stdenv.hostPlatform.isx86_64;
+        message = "ceremony: the appliance is a machine of x86-64, whose second console is ttyS0; set nixpkgs.hostPlatform = \"x86_64-linux\".";
+      }
       {
         assertion = strangers == [ ];
         message =

@@ -6,12 +6,10 @@
 
 let
   cfg = config.services.sesame;
-  # A mapped device may be anything, and is most often LUKS.
+  # A mapped device may be a plain logical volume. The configuration shows which are LUKS.
+  opened = map (luks: "/dev/mapper/${luks.name}") (lib.attrValues config.boot.initrd.luks.devices);
   isPlain =
-    swap:
-    !(
-      swap.randomEncryption.enable || swap.encrypted.enable || lib.hasPrefix "/dev/mapper/" swap.device
-    );
+    swap: !(swap.randomEncryption.enable || swap.encrypted.enable || lib.elem swap.device opened);
   plain = lib.filter isPlain config.swapDevices;
 in
 {
@@ -20,7 +18,9 @@ in
     default = false;
     description = ''
       Says that all swap is encrypted where the configuration does not show it: a swap file on an
-      encrypted file system, or a partition that something else encrypts.
+      encrypted file system, a logical volume on an encrypted disk, or a partition that something else
+      encrypts. It shows {option}`randomEncryption` of {option}`swapDevices`, and what is opened by
+      {option}`boot.initrd.luks.devices`.
     '';
   };
 
@@ -35,7 +35,7 @@ in
         assertion = plain == [ ] || cfg.swapIsEncrypted;
         message = "services.sesame: swap on ${
           lib.concatMapStringsSep " and " (swap: swap.device) plain
-        } is not encrypted, and what a secret was given to may be written there. Set randomEncryption.enable = true in swapDevices, use zramSwap, or, where something else encrypts it, services.sesame.swapIsEncrypted = true.";
+        } is not known to be encrypted, and what a secret was given to may be written there. Set randomEncryption.enable = true in swapDevices, use zramSwap or a device that boot.initrd.luks.devices opens, or, where something else encrypts it, services.sesame.swapIsEncrypted = true.";
       }
     ];
 

@@ -19,6 +19,20 @@ let
     ];
     text = lib.readFile ./operators.sh;
   };
+
+  # It runs the same program on the same files as sesame-provision.service: all of that unit's [Service] but what
+  # is started. A setting that stands there more than once is a list.
+  provision = lib.last (
+    lib.splitString "[Service]\n" (
+      lib.readFile ../crates/daemon-runtime/systemd/system/sesame-provision.service
+    )
+  );
+  settings = lib.filter (setting: setting != null) (
+    map (lib.match "([A-Za-z]+)=(.*)") (lib.splitString "\n" provision)
+  );
+  confinement = lib.mapAttrs (_: values: if lib.length values == 1 then lib.head values else values) (
+    lib.zipAttrs (map (setting: { ${lib.head setting} = lib.last setting; }) settings)
+  );
 in
 {
   options.services.sesame.operators = lib.mkOption {
@@ -90,8 +104,7 @@ in
         LOCALE_ARCHIVE = null;
         TZDIR = null;
       };
-      serviceConfig = {
-        Type = "oneshot";
+      serviceConfig = removeAttrs confinement [ "SuccessExitStatus" ] // {
         ExecStart = "${lib.getExe add} ${
           (pkgs.formats.json { }).generate "operators.json" (
             lib.mapAttrsToList (name: operator: {
@@ -100,46 +113,6 @@ in
             }) cfg.operators
           )
         }";
-        UMask = "0077";
-        # As sesame-provision.service: root without capabilities, and nothing but /etc/pds can be written.
-        NoNewPrivileges = true;
-        CapabilityBoundingSet = "";
-        AmbientCapabilities = "";
-        ProtectSystem = "strict";
-        ReadOnlyPaths = "/run";
-        ReadWritePaths = "/etc/pds";
-        ProtectHome = true;
-        PrivateMounts = true;
-        PrivateTmp = true;
-        PrivateDevices = true;
-        DevicePolicy = "closed";
-        RestrictNamespaces = true;
-        RestrictSUIDSGID = true;
-        RestrictRealtime = true;
-        LockPersonality = true;
-        KeyringMode = "private";
-        ProtectProc = "invisible";
-        ProcSubset = "pid";
-        ProtectClock = true;
-        ProtectControlGroups = true;
-        ProtectHostname = true;
-        ProtectKernelLogs = true;
-        ProtectKernelModules = true;
-        ProtectKernelTunables = true;
-        PrivateNetwork = true;
-        RestrictAddressFamilies = "AF_UNIX";
-        IPAddressDeny = "any";
-        LimitCORE = 0;
-        MemoryMax = "128M";
-        MemorySwapMax = 0;
-        TasksMax = 16;
-        SystemCallArchitectures = "native";
-        SystemCallErrorNumber = "EPERM";
-        SystemCallFilter = [
-          "@system-service"
-          "~@privileged @resources @setuid @keyring @aio"
-        ];
-        MemoryDenyWriteExecute = true;
       };
     };
 

@@ -37,7 +37,8 @@ in
   # Options of the NixOS modules
 
   `nixosModules.default` has them all. This page is made from their descriptions; a check says when it is
-  no longer current, and `cargo xtask nix --nixpkgs DIR --write` writes it.
+  no longer current, and `cargo xtask nix --nixpkgs DIR --write` writes it. CI has no nixpkgs and evaluates no
+  module: whoever changes one runs `cargo xtask nix --nixpkgs DIR`.
 
 ''
 + lib.concatMapStringsSep "\n" section documented

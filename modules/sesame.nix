@@ -137,8 +137,8 @@ in
       description = ''
         {file}`/etc/pds/policy.toml`: settings that nothing else may contradict. Lists of several modules are
         merged; two of them may lock the same key to the same value. With entries here the file is this
-        configuration's, and what `sesame policy lock` writes into it lasts until the next activation;
-        with none it is left alone.
+        configuration's: they replace one that was locked by hand, and `sesame policy lock` refuses, since
+        there is a policy. With none it is left alone.
       '';
     };
 
@@ -190,7 +190,13 @@ in
           else
             "settings.${entry.key} is set to"
         } ${shown (configured entry.key)}, but the policy locks ${entry.key} to ${shown entry.value} (source: ${entry.source}). Change the setting, or have the policy changed by its owner.";
-      }) policy;
+      }) policy
+      ++ [
+        {
+          assertion = config.system.etc.overlay.enable -> config.system.etc.overlay.mutable;
+          message = "services.sesame: system.etc.overlay.mutable is false, and the daemons' keys and peers.toml are made on the host, in /etc/pds. Set it to true.";
+        }
+      ];
 
     environment.systemPackages = [ cfg.package ];
     environment.etc = {

@@ -13,6 +13,10 @@
     {
       imports = [ self.nixosModules.default ];
       services.sesame.enable = true;
+      # RFC 7748, section 6.1: Alice's public key.
+      services.sesame.operators.alice.key =
+        "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a";
+      users.users.alice.isNormalUser = true;
       # By default the group cloud-sync uses the identity of its name.
       services.cicada.enable = true;
 

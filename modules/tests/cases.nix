@@ -44,6 +44,10 @@ in
         }
       ];
     };
+    "swap on what the initrd opens with LUKS" = {
+      boot.initrd.luks.devices.swap.device = "/dev/disk/by-partlabel/swap";
+      swapDevices = [ { device = "/dev/mapper/swap"; } ];
+    };
     "a swap file that something else encrypts" = {
       swapDevices = [ { device = "/swap"; } ];
       services.sesame.swapIsEncrypted = true;
@@ -89,7 +93,20 @@ in
     };
     "swap in the clear" = {
       module.swapDevices = [ { device = "/dev/disk/by-partlabel/swap"; } ];
-      says = "swap on /dev/disk/by-partlabel/swap is not encrypted";
+      says = "swap on /dev/disk/by-partlabel/swap is not known to be encrypted";
+    };
+    "swap on a mapped device that need not be encrypted" = {
+      module.swapDevices = [ { device = "/dev/mapper/vg-swap"; } ];
+      says = "swap on /dev/mapper/vg-swap is not known to be encrypted";
+    };
+    "an /etc that nobody can write to" = {
+      module = {
+        boot.initrd.systemd.enable = true;
+        services.userborn.enable = true;
+        system.etc.overlay.enable = true;
+        system.etc.overlay.mutable = false;
+      };
+      says = "system.etc.overlay.mutable is false";
     };
     "a policy that contradicts itself" = {
       module.services.sesame.policy = [
