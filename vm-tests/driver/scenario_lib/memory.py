@@ -9,6 +9,11 @@ from scenario_lib.operator import Operator
 
 # How `memory-reader` of crates/testbed reads a process.
 WAYS = ("mem", "vm", "ptrace")
+# Another spelling of a value, which leaves no trace of it in memory, and the private key of a daemon.
+SPELL, SPELLED = "od -An -v -tx1", "| tr -d ' \\n' | tr 0-9a-f g-v"
+KEY = "/etc/pds/keys/daemon-secrets.key"
+# systemd's copy of it, for the daemon.
+CREDENTIALS = "/run/credentials/sesame-secrets.service"
 
 
 def dump(machine: Machine, name: str = "memory.elf") -> Path:
@@ -46,6 +51,29 @@ def found(machine: ShellMachine, reader: str, source: str, pid: str) -> dict[str
     return {way: int(count) for way, count, _ in lines}
 
 
+def kernel_memory_is_closed(machine: ShellMachine, reader: str) -> None:
+    """Root can't read the kernel's memory; where no lockdown forbids it, secret memory isn't in there.
+
+    Takes the key of daemon-secrets out of all files for that: nothing but the daemon has it then.
+    """
+    machine.succeed("test -e /proc/kcore")
+    if "[confidentiality]" in machine.succeed("cat /sys/kernel/security/lockdown || true"):
+        machine.fail("head -c 1 /proc/kcore", "head -c 1 /dev/mem")
+        return
+    # The first megabyte isn't RAM that anybody is given.
+    machine.fail("dd if=/dev/mem of=/dev/null bs=1M skip=16 count=1")
+    key = machine.succeed(f"{SPELL} {KEY} {SPELLED}").strip()
+    machine.succeed(f"mount -o remount,rw {CREDENTIALS} && rm {KEY} {CREDENTIALS}/*")
+    planted = machine.succeed(f"{SPELL} /run/planted {SPELLED}").strip()
+    pattern = r"^kcore: found (\d+), read \d{9,} bytes"
+    counts = {}
+    for value in (planted, key):
+        said = machine.succeed(f"echo {value} | {reader} kcore")
+        counts[value] = [int(count) for count in re.findall(pattern, said, re.MULTILINE)]
+    if counts[key] != [0] or counts[planted] in ([], [0]) or not in_ram(machine, respelled(key)):
+        raise AssertionError(f"found of what is planted {counts[planted]}, of the key {counts[key]}")
+
+
 def refused(said: str) -> list[str]:
     """The ways of which the reader says something else than that it found the value."""
     lines = re.findall(r"^(\w+): (.*)", said, re.MULTILINE)
@@ -54,7 +82,11 @@ def refused(said: str) -> list[str]:
 
 def read_in_disguise(operator: Operator, get: str) -> bytes:
     """What a command prints; in another spelling on its way, which leaves no trace of it in memory."""
-    spelled = operator.succeed(f"{get} | od -An -v -tx1 | tr -d ' \\n' | tr 0-9a-f g-v")
+    return respelled(operator.succeed(f"{get} | {SPELL} {SPELLED}"))
+
+
+def respelled(spelled: str) -> bytes:
+    """The value of such a spelling."""
     return bytes.fromhex(spelled.translate(str.maketrans("ghijklmnopqrstuv", "0123456789abcdef")))
 
 

@@ -1,9 +1,12 @@
-//! What root can read of another process's memory: `memory-reader PID`, with the value that is searched for
-//! on standard input.
+//! What root can read of memory: `memory-reader PID` or `memory-reader kcore`, with the value that is searched
+//! for on standard input.
 //!
 //! Prints one line for each way: `WAY: found N, read B bytes, refused P pages`. `mem` is `/proc/PID/mem`,
 //! `vm` is process_vm_readv(2), and `ptrace` reads words with PTRACE_PEEKDATA, for which the process is
 //! stopped; that is slow, so it reads the heap, and secret memory only.
+//!
+//! `kcore` is all of RAM by `/proc/kcore` (proc_kcore(5)). This process is in there too: the value comes in
+//! hexadecimal with `g` to `v` for its digits, and is put together in secret memory.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +21,7 @@ use nix::sys::signal::Signal;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
+use secret_memory::{Policy, SecretBytes};
 use testbed::memory::{Mapping, mappings};
 
 const PAGE: usize = 4096;
@@ -27,11 +31,15 @@ const SECRET: &str = "/secretmem";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [pid] = arguments.as_slice() else {
-        eprintln!("usage: memory-reader PID < VALUE");
+    let [what] = arguments.as_slice() else {
+        eprintln!("usage: memory-reader PID < VALUE, memory-reader kcore < SPELLED");
         return ExitCode::from(2);
     };
-    match search(pid.parse().expect("a process id")) {
+    let done = match what.as_str() {
+        "kcore" => search_ram(),
+        pid => search(pid.parse().expect("a process id")),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("memory-reader: {error}");
@@ -71,6 +79,43 @@ fn search(number: i32) -> io::Result<()> {
         Err(error) => println!("ptrace: {error}"),
     }
     Ok(())
+}
+
+fn search_ram() -> io::Result<()> {
+    let mut spelled = Vec::new();
+    io::stdin().read_to_end(&mut spelled)?;
+    let digits = spelled.trim_ascii().as_chunks().0;
+    assert!(digits.len() >= 16, "a value that chance does not make");
+    secret_memory::init(Policy::Require, 4 * PAGE, 0).expect("memfd_secret(2)");
+    let mut value = SecretBytes::zeroed(digits.len()).expect("room for a value");
+    for (byte, [high, low]) in value.expose_mut().iter_mut().zip(digits) {
+        *byte = (high - b'g') << 4 | (low - b'g');
+    }
+    let kernel = File::open("/proc/kcore")?;
+    let ram = ram(&kernel)?;
+    Search::new(value.expose()).through("kcore", &ram, |at, bytes| kernel.read_at(bytes, at));
+    Ok(())
+}
+
+/// The segments of an ELF64 core file (ELF gABI) that are RAM, by their places in the file. Those that have no
+/// physical address are what the kernel maps a second time, or doesn't map.
+fn ram(kernel: &File) -> io::Result<Vec<Mapping>> {
+    let number = |at: u64| {
+        let mut bytes = [0; 8];
+        kernel.read_exact_at(&mut bytes, at)?;
+        Ok::<u64, io::Error>(u64::from_le_bytes(bytes))
+    };
+    let (headers, count) = (number(32)?, number(56)? & 0xffff);
+    let mut found = Vec::new();
+    for header in (0..count).map(|index| headers + index * 56) {
+        let (kind, start) = (number(header)? & 0xffff_ffff, number(header + 8)?);
+        let (physical, size) = (number(header + 24)?, number(header + 32)?);
+        if kind == 1 && physical != u64::MAX {
+            let name = format!("{physical:x}");
+            found.push(Mapping { start, end: start + size, name, readable: true });
+        }
+    }
+    Ok(found)
 }
 
 fn stop(pid: Pid) -> io::Result<()> {
