@@ -1,12 +1,13 @@
 """The policy is locked on untouched media: people confirm it at the console, and what is locked stays locked."""
 
 from scenario_lib.ceremony import CeremonyConsole
-from scenario_lib.policy_lock import REQUEST, PolicyLock
+from scenario_lib.policy_lock import DIRECTORY, REQUEST, PolicyLock
 
 NUMBER, SOURCE = "0123456789abcdef", "Ceremony script, section 4"
 LENGTH = "unlock.minimum_password_length"
 LOCK = f"sesame policy lock crypto.kdf {LENGTH}=14 --source '{SOURCE}'"
 FINE = f"printf '%s\\n' {NUMBER} source crypto.kdf=argon2id"
+SPACED = "auth.policy.required=password,$(printf %7000s)tpm"
 SHORT, LONG = "12 letters!!", "a password of many letters"
 console = CeremonyConsole(machine)
 policy = PolicyLock(machine, console)
@@ -35,6 +36,11 @@ with subtest("a request that is none changes nothing, and asks nobody"):
     leave_in_vain(f"head -c 10M /dev/zero > {REQUEST}.new && mv {REQUEST}.new {REQUEST}")
     leave_in_vain(f"mkfifo {REQUEST}")
     leave_in_vain(f"mkdir -p {REQUEST}/policy")
+    # What would be off the screen, or in a directory that isn't as it was made.
+    leave_in_vain(f"{FINE} \"{SPACED}\" > {REQUEST}.new && mv {REQUEST}.new {REQUEST}")
+    t.assertIn(f"{NUMBER} 1", console.succeed("cat /run/ceremony/policy-answer"))
+    leave_in_vain(f"chmod 1770 {DIRECTORY} && mkdir -p {REQUEST}/policy")
+    console.succeed(f"chmod 700 {DIRECTORY}")
     # Whole, but nobody waits for the answer.
     leave_in_vain(f"{FINE} > {REQUEST}.new && mv {REQUEST}.new {REQUEST}")
     t.assertEqual(policy.asked(), asked)
@@ -43,6 +49,7 @@ with subtest("what is confirmed is locked, and in force at once"):
     status, shown = policy.lock(LOCK, "lock")
     t.assertEqual(status, 0, shown)
     t.assertIn("started anew", shown)
+    t.assertIn("Locked, as it was read back", shown)
     locked = console.succeed("sesame policy show")
     t.assertIn(f'crypto.kdf = "argon2id"  # {SOURCE}\n{LENGTH} = 14  # {SOURCE}\n', locked)
     init = "sesame init --org example.org --password-stdin"

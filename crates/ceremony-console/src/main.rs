@@ -44,7 +44,7 @@ use crate::room::Room;
 use crate::setup::{STATE_FILE, State};
 use crate::volume::Places;
 
-/// Who sits at the console (sysusers.d/ceremony.conf).
+/// Who sits at the console (sysusers.d/00-ceremony.conf).
 const CEREMONY_USER: &str = "ceremony";
 /// Both uid and gid of [`CEREMONY_USER`].
 const CEREMONY_ID: u32 = 1000;
@@ -94,10 +94,7 @@ fn main() -> ExitCode {
                 None => return usage(),
             }
         }
-        ["lock-policy"] => policy_lock::run(&policy_lock::Places::of_the_appliance(), |request| {
-            Room::open(move || policy_lock::is_waited_for(&request))
-        })
-        .map_err(Into::into),
+        ["lock-policy"] => lock_policy().map_err(Into::into),
         ["farewell", verb] => {
             farewell(verb);
             Ok(())
@@ -128,6 +125,7 @@ fn setup(host: &mut Machine) -> Result<(), Box<dyn Error>> {
     keys.thread_block()?;
     say_on_other_consoles();
     setup::run(host, &Places::of_the_appliance(), Path::new(STATE_FILE))?;
+    policy_lock::take_back_unproven(host, Path::new(policy_lock::POLICY));
     host.say("\nStarting the daemons.\n");
     Ok(())
 }
@@ -155,6 +153,17 @@ fn write_to_tty(path: &str, text: &str) {
     if let Ok(mut tty) = OpenOptions::new().write(true).custom_flags(flags.bits()).open(path) {
         let _ = tty.write_all(text.as_bytes());
     }
+}
+
+fn lock_policy() -> Result<(), policy_lock::PolicyLockError> {
+    let places = policy_lock::Places::of_the_appliance();
+    policy_lock::run(&places, |request| {
+        let places = &places;
+        Room::open(move || {
+            policy_lock::refuse_others(places);
+            policy_lock::is_waited_for(&request)
+        })
+    })
 }
 
 /// systemd unmounts at the same time, so that what is busy or gone now is neither a moment later.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::host::{Ended, Host};
+use crate::volume::{CICADA, SESAME_AUDIT, SESAME_SECRETS};
 use crate::{CEREMONY_ID, CEREMONY_USER};
 
 /// An entry of peers.toml.
@@ -21,11 +22,15 @@ pub struct Peer {
 impl Peer {
     /// Whether every appliance knows it: its daemons, and the operator at its console.
     fn is_of_the_appliance(&self) -> bool {
-        match self.role.as_str() {
-            "daemon-audit" | "daemon-secrets" | "cicada" => self.name == self.role,
-            "operator" => self.name == CEREMONY_USER && self.uid == CEREMONY_ID,
-            _ => false,
-        }
+        // What a role may do is done by whoever has the number, so that a name alone is nobody's.
+        let (name, uid) = match self.role.as_str() {
+            "daemon-audit" => ("daemon-audit", SESAME_AUDIT),
+            "daemon-secrets" => ("daemon-secrets", SESAME_SECRETS),
+            "cicada" => ("cicada", CICADA),
+            "operator" => (CEREMONY_USER, CEREMONY_ID),
+            _ => return false,
+        };
+        self.name == name && self.uid == uid
     }
 }
 
@@ -92,6 +97,9 @@ mod tests {
             peer("ceremony", "operator", 0),
             peer("ceremony", "auditor", 1000),
             peer("mallory", "custodian", 1000),
+            peer("daemon-audit", "daemon-audit", 1000),
+            peer("daemon-secrets", "daemon-secrets", 961),
+            peer("cicada", "cicada", 1000),
         ] {
             assert_eq!(names(&[own.join(","), planted].join(",")).unwrap().len(), 1);
         }

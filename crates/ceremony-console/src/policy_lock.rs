@@ -1,32 +1,45 @@
 //! `ceremony-console lock-policy`: what `sesame policy lock` asks root for, and a person confirms.
 //!
 //! On the appliance nobody is root, and the policy is root's. Any program of the ceremony user can ask, and a
-//! policy can also lock a setting to a bad value: so that the question is put on the console itself, where no
-//! program can type the answer (legacy_tiocsti=0). What is then done is `sesame policy lock` as everywhere.
+//! policy can also lock a setting to a bad value: so that the question is put on the console itself. What is
+//! then done is `sesame policy lock` as everywhere.
+//!
+//! The console is that of the shell. A program of the ceremony user can't push typed characters into it
+//! (`dev.tty.legacy_tiocsti=0`), and what it leaves for us is shown whole or refused. But it can write to the
+//! terminal that it has open, over the question too, and change the terminal's modes: the display is not
+//! protected from the programs that are run as this user. After `lock` root therefore prints what it reads
+//! back; whoever doesn't trust the programs of the session looks at `sesame policy show` after a boot.
 //!
 //! The request has lines: a number that the answer repeats, the source, and KEY=VALUE for each setting. The
 //! answer has the number with the exit code, and below it what is to be said.
+
+mod daemons;
+mod request;
+mod trial;
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::host::{Ended, Host};
 use crate::printable::Printable;
 use crate::untrusted::{self, Untrusted};
+use daemons::Daemons;
+use request::{Request, WORD};
 
 /// In [`crate::power::REQUESTS`]; ceremony-policy.path waits for it.
 pub const REQUEST: &str = "policy";
 /// Where the command looks for the answer: in a directory of root's.
 const ANSWER: &str = "/run/ceremony/policy-answer";
-const POLICY: &str = "/etc/pds/policy.toml";
+/// Where a request is looked at: a name in a directory of root's, so that nobody else replaces what it is.
+const TAKEN: &str = "/run/ceremony/policy-taken";
+/// What is locked.
+pub const POLICY: &str = "/etc/pds/policy.toml";
 
-/// Several times what locks every setting there is.
+/// Several times what fits on a screen.
 const MOST_BYTES: u64 = 8192;
-const MOST_SETTINGS: usize = 64;
-/// What is typed to confirm.
-const WORD: &str = "lock";
 
 /// The line that it is typed on.
 const PROMPT: &str = "lock? ";
@@ -41,12 +54,15 @@ const CANCELLED: u8 = 28;
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyLockError {
+    /// The request can't be moved to root's directory.
+    #[error("cannot take the request: {0}; nothing was locked")]
+    Take(#[source] io::Error),
     /// The request isn't one of the ceremony user's.
     #[error("the request was removed unread, and nothing was locked: {0}")]
     Untrusted(#[from] Untrusted),
-    /// The request isn't what `sesame policy lock` writes.
-    #[error("the request was removed, and nothing was locked: it has {0}")]
-    Malformed(&'static str),
+    /// The request hasn't even the number that an answer would begin with.
+    #[error("the request was removed, and nothing was locked: it has no number")]
+    NoNumber,
     /// The answer can't be left where the command looks.
     #[error("cannot write {ANSWER}: {0}; `sesame policy show` says what is locked")]
     Answer(#[source] io::Error),
@@ -59,6 +75,10 @@ pub struct Places {
     pub requests: PathBuf,
     /// Whose the request is.
     pub owner: u32,
+    /// What becomes of the request first, beside the answer.
+    pub taken: PathBuf,
+    /// Whose the directory of both is.
+    pub root: u32,
     /// The answer.
     pub answer: PathBuf,
     /// What is locked already.
@@ -72,6 +92,8 @@ impl Places {
         Self {
             requests: crate::power::REQUESTS.into(),
             owner: crate::CEREMONY_ID,
+            taken: TAKEN.into(),
+            root: 0,
             answer: ANSWER.into(),
             policy: POLICY.into(),
         }
@@ -86,82 +108,88 @@ pub fn run<H: Host>(
     places: &Places,
     console: impl FnOnce(File) -> io::Result<H>,
 ) -> Result<(), PolicyLockError> {
-    let requests = untrusted::Directory::at(&places.requests, places.owner)?;
-    let taken = take(&requests, places);
-    remove(&places.requests.join(REQUEST));
-    let (file, request) = taken?;
-    let (code, text) = decide(&request, file, places, console);
-    let answer = format!("{} {code}\n{text}\n", request.number);
-    write_public(&places.answer, &answer).map_err(PolicyLockError::Answer)
+    let Taken { file, number, request } = take(places)?;
+    let (code, text) = match request {
+        Ok(request) => decide(&request, file, places, console),
+        Err(why) => {
+            (FAILED, format!("root refuses to ask: the request has {why}; nothing was locked"))
+        }
+    };
+    answer(places, &number, code, &text)
 }
 
-fn take(
-    requests: &untrusted::Directory,
-    places: &Places,
-) -> Result<(File, Request), PolicyLockError> {
-    let file = requests.file(REQUEST, places.owner)?;
-    let text = requests.read_file(REQUEST, &file, MOST_BYTES)?;
-    Ok((file, Request::parse(&text).map_err(PolicyLockError::Malformed)?))
-}
-
-/// Whatever it is; a directory, too, or the path unit would start us for ever.
-fn remove(request: &Path) {
-    if fs::remove_file(request).is_err() {
-        let _ = fs::remove_dir_all(request);
+/// While a question is open: whoever asks for something else hears that, and need not wait.
+pub fn refuse_others(places: &Places) {
+    if places.requests.join(REQUEST).symlink_metadata().is_err() {
+        return;
+    }
+    let text = "another question is open on the console; nothing was locked";
+    let refused = take(places).and_then(|taken| answer(places, &taken.number, CANCELLED, text));
+    if let Err(error) = refused {
+        eprintln!("ceremony-console: {error}");
     }
 }
 
-/// What is asked for.
-#[derive(Debug, PartialEq, Eq)]
-struct Request {
+/// At boot, before daemons start: takes back a policy whose locking was interrupted, and says so.
+pub fn take_back_unproven(host: &mut dyn Host, policy: &Path) {
+    if !trial::is_on(policy) {
+        return;
+    }
+    match trial::take_back(policy) {
+        Ok(false) => {}
+        Ok(true) => host.say(
+            "\nThe locking of the policy was interrupted before the daemons had started with it. It was taken \
+             back: no setting is locked.\n",
+        ),
+        Err(error) => host.say(&format!(
+            "\nThe locking of the policy was interrupted, and it cannot be taken back ({error}). The daemons \
+             may not start with it.\n"
+        )),
+    }
+}
+
+/// A request, and what its answer begins with.
+struct Taken {
+    file: File,
     number: String,
-    source: String,
-    settings: Vec<String>,
+    request: Result<Request, &'static str>,
 }
 
-impl Request {
-    /// What these lines may hold is less than what `sesame policy lock` takes, and needs no quotation.
-    fn parse(text: &[u8]) -> Result<Self, &'static str> {
-        let text = std::str::from_utf8(text).map_err(|_| "bytes that are no text")?;
-        let mut lines = text.lines().map(str::to_owned);
-        let number = lines.next().unwrap_or_default();
-        if number.len() != 16 || !number.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err("no number");
-        }
-        let source = lines.next().unwrap_or_default();
-        if source.trim().is_empty() || source.chars().any(char::is_control) {
-            return Err("no source");
-        }
-        let settings: Vec<String> = lines.collect();
-        if settings.is_empty() || settings.len() > MOST_SETTINGS {
-            return Err("no settings, or too many");
-        }
-        if !settings.iter().all(|setting| is_setting(setting)) {
-            return Err("a line that is no KEY=VALUE");
-        }
-        Ok(Self { number, source, settings })
-    }
+/// First it is moved, whatever it is: it doesn't start us again then, and what is judged is what is removed.
+fn take(places: &Places) -> Result<Taken, PolicyLockError> {
+    remove(&places.taken);
+    fs::rename(places.requests.join(REQUEST), &places.taken).map_err(PolicyLockError::Take)?;
+    let taken = judge(places);
+    remove(&places.taken);
+    taken
+}
 
-    fn question(&self) -> String {
-        let mut text =
-            String::from("\nThe policy is to be locked. Nobody changes it after that:\n\n");
-        for setting in &self.settings {
-            text.push_str(&format!("  {setting}\n"));
+fn judge(places: &Places) -> Result<Taken, PolicyLockError> {
+    let (Some(directory), Some(name)) =
+        (places.taken.parent(), places.taken.file_name().and_then(|name| name.to_str()))
+    else {
+        return Err(PolicyLockError::Take(io::ErrorKind::InvalidFilename.into()));
+    };
+    let directory = untrusted::Directory::at(directory, places.root)?;
+    let file = directory.file(name, places.owner)?;
+    let text = directory.read_file(name, &file, MOST_BYTES)?;
+    let number = request::number(&text).ok_or(PolicyLockError::NoNumber)?;
+    Ok(Taken { file, number, request: Request::parse(&text) })
+}
+
+/// Whatever it is, and of any depth, which the standard library's own removal isn't for.
+fn remove(taken: &Path) {
+    if fs::remove_file(taken).is_err() && taken.symlink_metadata().is_ok() {
+        let removed = Command::new("rm").args(["-rf", "--"]).arg(taken).status();
+        if !matches!(removed, Ok(status) if status.success()) {
+            eprintln!("ceremony-console: cannot remove {}", taken.display());
         }
-        text.push_str(&format!(
-            "  source: {}\n\nThe daemons start anew with it, and every profile is locked.\n\
-             To lock the policy type {WORD}, and Enter. Enter alone changes nothing.\n",
-            Printable::line(&self.source)
-        ));
-        text
     }
 }
 
-fn is_setting(line: &str) -> bool {
-    let Some((key, value)) = line.split_once('=') else { return false };
-    let is_key = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.');
-    let is_value = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b',' | b' ');
-    key.bytes().all(is_key) && value.bytes().all(is_value)
+fn answer(places: &Places, number: &str, code: u8, text: &str) -> Result<(), PolicyLockError> {
+    write_public(&places.answer, &format!("{number} {code}\n{text}\n"))
+        .map_err(PolicyLockError::Answer)
 }
 
 /// The exit code, and what is said with it.
@@ -173,6 +201,12 @@ fn decide<H: Host>(
 ) -> (u8, String) {
     let said = |code, text: &str| (code, text.to_owned());
     if places.policy.symlink_metadata().is_ok() {
+        if trial::is_on(&places.policy) {
+            return said(
+                CONFIG,
+                "the locking of a policy was interrupted; start this machine anew, and it is taken back",
+            );
+        }
         return said(
             EXISTS,
             "the policy is locked already, and stays as it is (`sesame policy show`); nothing was locked",
@@ -198,27 +232,30 @@ fn decide<H: Host>(
             return (CANCELLED, text);
         }
     }
-    lock(request, places, &mut host)
+    let (code, text) = lock(request, places, &mut host);
+    // Whoever asked is told as well, but may be any program.
+    if code != DONE {
+        host.say(&format!("\n{}\n", Printable::line(&text)));
+    }
+    (code, text)
 }
 
 fn lock(request: &Request, places: &Places, host: &mut dyn Host) -> (u8, String) {
-    let source = format!("--source={}", request.source);
-    let mut command = vec!["sesame", "policy", "lock", &source, "--"];
-    command.extend(request.settings.iter().map(String::as_str));
-    match host.hear(&command) {
-        Ok((Ended::Exit(0), _)) => {}
-        Ok((Ended::Exit(code), said)) => {
-            let text = said.trim().trim_start_matches("sesame: ").to_owned();
-            return (u8::try_from(code).unwrap_or(FAILED), text);
-        }
-        Ok((Ended::Signal, _)) => {
-            return (FAILED, "`sesame policy lock` was ended; see `sesame policy show`".to_owned());
-        }
-        Err(error) => {
-            return (FAILED, format!("cannot run sesame: {error}; nothing was locked"));
-        }
+    let policy = &places.policy;
+    if let Err(error) = trial::begin(policy) {
+        return (FAILED, format!("cannot write beside {POLICY}: {error}; nothing was locked"));
     }
-    if restart(host) {
+    if let Err(refused) = write_policy(request, host) {
+        // Should it be there all the same, the next boot takes it back.
+        if policy.symlink_metadata().is_err() {
+            let _ = trial::end(policy);
+        }
+        return refused;
+    }
+    let daemons = Daemons::now(host);
+    if daemons.restart(host) && is_proven(policy) {
+        let shown = read_back(show(host));
+        host.say(&shown);
         let count = request.settings.len();
         let text = format!(
             "{count} settings are locked in {POLICY}. The daemons were started anew with it, so that every \
@@ -227,7 +264,7 @@ fn lock(request: &Request, places: &Places, host: &mut dyn Host) -> (u8, String)
         return (DONE, text);
     }
     // Nobody could take it back by hand, and on a volume it would stay.
-    let back = fs::remove_file(&places.policy).is_ok() && restart(host);
+    let back = matches!(trial::take_back(policy), Ok(true)) && daemons.restart(host);
     let text = if back {
         "the daemons do not start with this policy; it was taken back, and nothing is locked"
     } else {
@@ -236,27 +273,48 @@ fn lock(request: &Request, places: &Places, host: &mut dyn Host) -> (u8, String)
     (CONFIG, text.to_owned())
 }
 
-fn restart(host: &mut dyn Host) -> bool {
-    const AUDIT: &str = "sesame-audit.service";
-    const SECRETS: &str = "sesame-secrets.service";
-    let mut systemctl = |verb, units: &[&str]| {
-        let command = [&["systemctl", "--no-ask-password", verb], units].concat();
-        match host.hear(&command) {
-            Ok((ended, _)) if ended.is_success() => true,
-            Ok((_, said)) => {
-                eprintln!("ceremony-console: systemctl {verb}: {}", Printable::line(said.trim()));
-                false
-            }
-            Err(error) => {
-                eprintln!("ceremony-console: systemctl {verb}: {error}");
-                false
-            }
+fn write_policy(request: &Request, host: &mut dyn Host) -> Result<(), (u8, String)> {
+    let source = format!("--source={}", request.source);
+    let mut command = vec!["sesame", "policy", "lock", &source, "--"];
+    command.extend(request.settings.iter().map(String::as_str));
+    match host.hear(&command) {
+        Ok((Ended::Exit(0), _)) => Ok(()),
+        Ok((Ended::Exit(code), said)) => {
+            let text = said.trim().trim_start_matches("sesame: ").to_owned();
+            Err((u8::try_from(code).unwrap_or(FAILED), text))
         }
-    };
-    // Those that failed with a policy may start without it at once.
-    systemctl("reset-failed", &[AUDIT, SECRETS]);
-    // What requires it, cicada too where it runs, is restarted with it; the second waits for that.
-    systemctl("restart", &[AUDIT]) && systemctl("start", &[SECRETS])
+        Ok((Ended::Signal, _)) => Err((
+            FAILED,
+            "`sesame policy lock` was ended; start this machine anew, and see `sesame policy show`"
+                .to_owned(),
+        )),
+        Err(error) => Err((FAILED, format!("cannot run sesame: {error}; nothing was locked"))),
+    }
+}
+
+/// The next boot would take a policy back whose marker is still there.
+fn is_proven(policy: &Path) -> bool {
+    trial::end(policy)
+        .inspect_err(|error| eprintln!("ceremony-console: beside {POLICY}: {error}"))
+        .is_ok()
+}
+
+/// What is locked, as another program reads it from the disk.
+fn show(host: &mut dyn Host) -> io::Result<String> {
+    match host.capture(&["sesame", "policy", "show"])? {
+        (Ended::Exit(0), text) => Ok(text),
+        (ended, _) => Err(io::Error::other(ended.to_string())),
+    }
+}
+
+fn read_back(shown: io::Result<String>) -> String {
+    match shown {
+        Ok(shown) => {
+            let lines = shown.lines().map(|line| format!("  {}\n", Printable::line(line)));
+            format!("\nLocked, as it was read back:\n{}", lines.collect::<String>())
+        }
+        Err(error) => format!("\nLocked, but `sesame policy show` does not say what ({error}).\n"),
+    }
 }
 
 /// Whether whoever asked still waits, and so holds the lock of the request.

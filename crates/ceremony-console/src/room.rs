@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::termios::{FlushArg, tcflush};
+use nix::sys::termios::{
+    FlushArg, InputFlags, LocalFlags, OutputFlags, SetArg, tcflush, tcgetattr, tcsetattr,
+};
 
 use crate::host::{Ended, Host, Machine};
 
@@ -45,6 +47,7 @@ impl<W: Fn() -> bool> Room<W> {
         let flags = OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
         let tty =
             OpenOptions::new().read(true).write(true).custom_flags(flags.bits()).open(path)?;
+        type_lines(&tty)?;
         // What was typed before the question is no answer to it.
         tcflush(&tty, FlushArg::TCIFLUSH)?;
         Ok(Self { tty, waits, heard: true })
@@ -67,7 +70,7 @@ impl<W: Fn() -> bool> Room<W> {
         Ok(())
     }
 
-    /// A line, or as much as no answer has.
+    /// A line, which Enter ends: nothing else is an answer.
     fn line(&mut self, patience: Duration) -> io::Result<String> {
         let deadline = Instant::now() + patience;
         let mut typed = Vec::new();
@@ -86,11 +89,24 @@ impl<W: Fn() -> bool> Room<W> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
-            if typed.contains(&b'\n') || typed.len() >= MOST_BYTES {
+            if typed.contains(&b'\n') {
                 return Ok(String::from_utf8_lossy(&typed).into_owned());
+            }
+            if typed.len() >= MOST_BYTES {
+                return Err(io::Error::other("what was typed is longer than any answer"));
             }
         }
     }
+}
+
+/// Whatever a program made of the terminal: people see what they type, and Enter ends it.
+fn type_lines(tty: &File) -> io::Result<()> {
+    let mut modes = tcgetattr(tty)?;
+    modes.local_flags.insert(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG);
+    modes.input_flags.insert(InputFlags::ICRNL);
+    modes.input_flags.remove(InputFlags::IGNCR | InputFlags::INLCR);
+    modes.output_flags.insert(OutputFlags::OPOST | OutputFlags::ONLCR);
+    Ok(tcsetattr(tty, SetArg::TCSANOW, &modes)?)
 }
 
 impl<W: Fn() -> bool> Host for Room<W> {

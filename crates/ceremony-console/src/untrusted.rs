@@ -13,7 +13,7 @@ use std::path::Path;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat};
 
 use crate::printable::Printable;
 
@@ -125,6 +125,27 @@ impl Directory {
         let fd = self.open(name, OFlag::O_DIRECTORY)?;
         let name = format!("{}/{name}", self.name);
         Self { fd, name }.owned_by(owners)
+    }
+
+    /// The directory `name` in it, which belongs to `owner`, who may let others write to it.
+    ///
+    /// # Errors
+    /// [`Untrusted`].
+    pub fn directory_of(&self, name: &str, owner: u32) -> Result<Self, Untrusted> {
+        let file = File::from(self.open(name, OFlag::O_DIRECTORY)?);
+        match judge(&self.shown(name), &file, "directory", &[owner]) {
+            Ok(()) | Err(Untrusted::Writable { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Self { fd: file.into(), name: format!("{}/{name}", self.name) })
+    }
+
+    /// Sets its permissions.
+    ///
+    /// # Errors
+    /// What the operating system reported.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        Ok(fchmod(&self.fd, Mode::from_bits_truncate(mode))?)
     }
 
     /// The regular file `name` in it, which belongs to `owner` and is written by nobody else.

@@ -16,7 +16,7 @@ use std::path::Path;
 use crate::devices::{DeviceName, LABEL};
 use crate::host::{Ended, Host};
 use crate::untrusted::{self, Untrusted};
-pub use content::Places;
+pub use content::{CICADA, Places, SESAME_AUDIT, SESAME_SECRETS};
 use content::{Content, MACHINE_ID, MARKER, MARKER_TEXT, MOST_BYTES, is_machine_id, lay_out};
 
 /// What the kernel calls the opened volume.

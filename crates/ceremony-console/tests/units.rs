@@ -283,12 +283,29 @@ fn who_asks_for_the_policy_and_who_is_asked_agree_on_the_places() {
         assert_eq!(of(&command, constant), of(&console, constant));
     }
     assert_eq!(of(&command, "REQUESTS"), of(&power, "REQUESTS"));
+    let (taken, answered) = (of(&console, "TAKEN"), of(&console, "ANSWER"));
+    assert_eq!(Path::new(&taken).parent(), Path::new(&answered).parent(), "root's own directory");
     let request = format!("{}/{}", of(&command, "REQUESTS"), of(&command, "REQUEST"));
     assert!(path.contains(&format!("\nPathExists={request}\n")), "{request}");
     let unit = read("tree/usr/lib/systemd/system/ceremony-policy.service");
     let answers = of(&command, "ANSWER");
     let parent = Path::new(&answers).parent().unwrap().to_str().unwrap();
     assert!(unit.contains(&format!("\nReadWritePaths=/etc/pds {parent}\n")), "{parent}");
+}
+
+/// A directory of the user's may be sticky, and root takes requests out of it all the same.
+#[test]
+fn root_may_do_what_taking_a_request_needs() {
+    let unit = read("tree/usr/lib/systemd/system/ceremony-policy.service");
+    assert!(unit.contains("\nCapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_FOWNER\n"), "{unit}");
+}
+
+#[test]
+fn what_is_asked_and_what_is_locked_have_one_limit() {
+    let constant = "const MAX_SOURCE_CHARS: usize = 256;";
+    for path in ["site-config/src/policy.rs", "ceremony-console/src/policy_lock/request.rs"] {
+        assert!(read(&format!("../../crates/{path}")).contains(constant), "{path}");
+    }
 }
 
 #[test]

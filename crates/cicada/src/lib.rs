@@ -1,5 +1,5 @@
 //! cicada: post-quantum identities, in a process that has no network, no capabilities and no door but
-//! one Unix socket (DESIGN, Cicada).
+//! one Unix socket (README, "Cicada").
 //!
 //! A connection is a [`conversation`]: bytes become a request by [`framing`] and [`request`], each
 //! request is held against `cicada.toml` and goes to its handler in `handlers`, one file an operation,

@@ -5,7 +5,7 @@
 //!
 //! `rdinit=` can't go round it. It is statically linked, and the only program in the initrd that can be
 //! started: the dynamic loader has no mode bit for execution until this program sets it
-//! (`images/debian/mkosi.images/initrd/mkosi.finalize`).
+//! (`images/debian/initrd/only_init.py`).
 //!
 //! It never ends: when PID 1 does, the kernel panics, and that would hide what is said here.
 

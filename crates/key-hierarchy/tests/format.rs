@@ -36,14 +36,14 @@ fn master(metadata: &Metadata, kek: &[u8; 32]) -> Option<Vec<u8>> {
     Aes256Gcm::new(kek.into()).decrypt(&nonce.into(), payload).ok()
 }
 
-/// DESIGN, "Keys", to the letter.
+/// From the pieces to the vault's key, with nothing but BLAKE3.
 #[test]
 fn the_kek_of_all_factors_derives_from_their_pieces_sorted_by_id() {
     let scene = scene(Derivation::Blake3, simple(AuthMode::All));
     let pieces = pieces(&scene.metadata, &scene.evidence).unwrap();
     let sorted: Vec<u8> = [1, 2, 3].iter().flat_map(|id| *pieces[id].expose()).collect();
     let kek = blake3::derive_key("pds v2 combined-master-key default", &sorted);
-    let master = master(&scene.metadata, &kek).expect("DESIGN's KEK opens the master key");
+    let master = master(&scene.metadata, &kek).expect("the KEK made here opens the master key");
     let vault_key = blake3::derive_key("pds v2 vault-key default", &master);
     assert_eq!(vault_key, scene.vault_key());
     let unsorted: Vec<u8> = [2, 1, 3].iter().flat_map(|id| *pieces[id].expose()).collect();

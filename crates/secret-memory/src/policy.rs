@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// Half of the default `RLIMIT_MEMLOCK` (8 MiB), which secret memory counts against.
 pub const DEFAULT_ARENA_BYTES: usize = 4 << 20;
 
-/// The line that is logged at ERROR when secret memory is unavailable (DESIGN, secret memory).
+/// The line that is logged at ERROR when secret memory is unavailable.
 pub const UNAVAILABLE: &str = "memfd_secret unavailable: secrets remain on kernel direct map. \
 Compliance impact: does not meet IL5/IL6, DISA STIG, PCI-DSS requirements for memory isolation. \
 Remediation: enable CONFIG_SECRETMEM=y in kernel config.";

@@ -15,7 +15,7 @@ use secret_memory::{Backing, InitError, Policy, Secret, SecretBytes};
 const ROLE: &str = "SECRET_MEMORY_TEST_ROLE";
 const ARENA_BYTES: usize = 1 << 20;
 const PAGE: usize = 4096;
-/// DESIGN, secret memory.
+/// Written out: logs are searched for it, so no word of it changes unnoticed.
 const UNAVAILABLE: &str = "memfd_secret unavailable: secrets remain on kernel direct map. \
     Compliance impact: does not meet IL5/IL6, DISA STIG, PCI-DSS requirements for memory \
     isolation. Remediation: enable CONFIG_SECRETMEM=y in kernel config.";

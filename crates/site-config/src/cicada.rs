@@ -1,4 +1,4 @@
-//! `cicada.toml`: which programs may do what with which of cicada's identities (DESIGN, Cicada).
+//! `cicada.toml`: which programs may do what with which of cicada's identities (README, "Cicada").
 
 use std::fmt;
 use std::path::{Path, PathBuf};

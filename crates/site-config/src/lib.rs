@@ -2,7 +2,7 @@
 //!
 //! - [`Layout`] says where things live: a system, a user's session, or one directory.
 //! - [`Site`] is `config.toml` under `policy.toml`: the [`Settings`] that hold, where each came from,
-//!   and an error for every contradiction (DESIGN, policy lock).
+//!   and an error for every contradiction.
 //! - [`Peers`] are the keys and uids that may talk to the daemons.
 //! - [`Installation`] is what `init` made: its identity, and the machine that it belongs to.
 //! - [`names`] holds the types of what users name: profiles, secrets, organisations.

@@ -1,4 +1,4 @@
-//! `peers.toml`: who may talk to the daemons, by key and uid (DESIGN, trust and clearance).
+//! `peers.toml`: who may talk to the daemons, by key and uid (README, "Threat model").
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! `policy.toml`: settings that nobody below root can change (DESIGN, policy lock).
+//! `policy.toml`: settings that nobody below root can change.
 
 use std::path::Path;
 

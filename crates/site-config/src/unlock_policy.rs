@@ -1,4 +1,4 @@
-//! Which factors open a profile (DESIGN, keys).
+//! Which factors open a profile (README, "Factors and policies").
 
 use std::fmt;
 

@@ -6,7 +6,7 @@ use site_config::Daemon;
 use testbed::{Host, is_root_or_skip};
 
 const DAEMONS: [Daemon; 2] = [Daemon::Audit, Daemon::Secrets];
-/// DESIGN, secret memory.
+/// Written out: logs are searched for it, so no word of it changes unnoticed.
 const UNAVAILABLE: &str = "memfd_secret unavailable: secrets remain on kernel direct map. \
     Compliance impact: does not meet IL5/IL6, DISA STIG, PCI-DSS requirements for memory \
     isolation. Remediation: enable CONFIG_SECRETMEM=y in kernel config.";

@@ -1,5 +1,4 @@
-//! What the predecessor got wrong (DESIGN, section 10), each fault end to end, and where more is
-//! tested of it:
+//! What the predecessor got wrong, each fault end to end, and where more is tested of it:
 //!
 //! | fault | here | more |
 //! | --- | --- | --- |

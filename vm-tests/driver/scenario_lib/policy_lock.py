@@ -6,8 +6,11 @@ from scenario_lib.ceremony import CeremonyConsole
 from scenario_lib.interface import Machine
 
 # Where the command leaves its request (crates/ceremony-console/src/policy_lock.rs).
-REQUEST = "/run/ceremony/request/policy"
+DIRECTORY = "/run/ceremony/request"
+REQUEST = f"{DIRECTORY}/policy"
 QUESTION = "To lock the policy type lock"
+# There as long as root looks at a request, or asks (cgroups(7)); the shell can't ask systemd.
+RUNNING = "/sys/fs/cgroup/system.slice/ceremony-policy.service"
 
 
 class PolicyLock:
@@ -37,6 +40,9 @@ class PolicyLock:
         return int(re.findall(rf"{end}42-(\d+)", shown)[-1]), shown
 
     def leave(self, request: str) -> None:
-        """Leaves a request by a command of one's own, and waits until root has taken it away."""
+        """Leaves a request by a command of one's own, and waits until root is done with it.
+
+        Root takes the request before it asks: only once it has ended it is known not to have asked.
+        """
         self._console.succeed(request)
-        self._console.succeed(f"while test -e {REQUEST} -o -L {REQUEST}; do sleep 1; done")
+        self._console.succeed(f"while test -e {REQUEST} -o -L {REQUEST} -o -e {RUNNING}; do sleep 1; done")

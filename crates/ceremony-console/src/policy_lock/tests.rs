@@ -1,6 +1,9 @@
 use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{chown, symlink};
 
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::getuid;
 use tempfile::TempDir;
 
@@ -26,6 +29,8 @@ impl Appliance {
         let places = Places {
             requests,
             owner: getuid().as_raw(),
+            taken: dir.path().join("policy-taken"),
+            root: getuid().as_raw(),
             answer: dir.path().join("policy-answer"),
             policy: dir.path().join("policy.toml"),
         };
@@ -53,7 +58,9 @@ impl Appliance {
             *given.0 = Some(host);
             Ok(given)
         });
-        assert!(self.request().symlink_metadata().is_err(), "the request is gone, whatever it was");
+        for path in [self.request(), self.places.taken.clone()] {
+            assert!(path.symlink_metadata().is_err(), "the request is gone, whatever it was");
+        }
         (done, room)
     }
 
@@ -67,6 +74,23 @@ impl Appliance {
         let error = done.unwrap_err();
         assert!(error.to_string().contains(said), "{error}");
         assert!(room.is_none() && self.answer().is_empty());
+    }
+
+    /// What nobody could judge on a screen is answered, and not shown.
+    fn does_not_ask(&self, said: &str) {
+        let (done, room) = self.run(Scripted::typing(&["lock"]));
+        done.unwrap();
+        assert!(room.is_none());
+        let answer = self.answer();
+        assert!(answer.starts_with(&format!("{NUMBER} 1\n")), "{answer}");
+        assert!(answer.contains(said), "{answer}");
+    }
+
+    /// In the place of what `sesame policy lock` writes once people were asked.
+    fn locking(&self, host: Scripted) -> Scripted {
+        let policy = self.places.policy.clone();
+        let written = move || fs::write(&policy, "").unwrap();
+        Scripted { after_answer: Some(Box::new(written)), ..host }
     }
 }
 
@@ -104,18 +128,27 @@ impl Host for Shared<'_> {
 fn what_people_confirm_is_locked_and_the_daemons_start_anew() {
     let appliance = Appliance::new();
     let _waiting = appliance.ask(FINE);
-    let (done, room) = appliance.run(Scripted::typing(&["lock"]));
+    let shown = "crypto.kdf = \"argon2id\"  # Ceremony script, section 4\n";
+    let host = Scripted::typing(&["lock"]).with("sesame policy show", Ended::Exit(0), shown).with(
+        "systemctl --no-ask-password is-active",
+        Ended::Exit(3),
+        "inactive\n",
+    );
+    let (done, room) = appliance.run(appliance.locking(host));
     done.unwrap();
     let room = room.unwrap();
     insta::assert_snapshot!("question", room.heard);
     let systemctl = |rest: &str| format!("systemctl --no-ask-password {rest}");
     let expected = [
         LOCK.to_owned(),
+        systemctl("is-active cicada.service"),
         systemctl("reset-failed sesame-audit.service sesame-secrets.service"),
         systemctl("restart sesame-audit.service"),
         systemctl("start sesame-secrets.service"),
+        "sesame policy show".to_owned(),
     ];
     assert_eq!(room.run, expected);
+    assert!(appliance.places.policy.exists() && !trial::is_on(&appliance.places.policy));
     insta::assert_snapshot!("done", appliance.answer());
     let mode = fs::metadata(&appliance.places.answer).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o644, "the ceremony user reads it");
@@ -173,7 +206,10 @@ fn what_sesame_says_against_it_is_the_answer() {
     let said = "sesame: config.toml:1: crypto.kdf is set to another. Nothing was locked\n";
     let host = Scripted::typing(&["lock"]).with("sesame policy lock", Ended::Exit(20), said);
     let (_, room) = appliance.run(host);
-    assert!(!room.unwrap().has_run("systemctl"));
+    let room = room.unwrap();
+    assert!(!room.has_run("systemctl"));
+    assert!(room.heard.ends_with(said.trim_start_matches("sesame: ")), "{}", room.heard);
+    assert!(!trial::is_on(&appliance.places.policy));
     let expected = format!("{NUMBER} 20\n{}", said.trim_start_matches("sesame: "));
     assert_eq!(appliance.answer(), expected);
 }
@@ -182,18 +218,17 @@ fn what_sesame_says_against_it_is_the_answer() {
 fn a_policy_that_the_daemons_do_not_start_with_is_taken_back() {
     for failing in [
         "systemctl --no-ask-password restart sesame-audit",
-        "systemctl --no-ask-password start sesame-secrets",
+        "systemctl --no-ask-password start sesame-secrets.service cicada.service",
     ] {
         let appliance = Appliance::new();
         let _waiting = appliance.ask(FINE);
         let host = Scripted::typing(&["lock"]).with(failing, Ended::Exit(1), "");
-        // In the place of what `sesame policy lock` writes once people were asked.
-        let policy = appliance.places.policy.clone();
-        let written = move || fs::write(&policy, "").unwrap();
-        let (_, room) = appliance.run(Scripted { after_answer: Some(Box::new(written)), ..host });
-        let tries = room.unwrap().run.iter().filter(|line| line.starts_with(failing)).count();
+        let (_, room) = appliance.run(appliance.locking(host));
+        let room = room.unwrap();
+        let tries = room.run.iter().filter(|line| line.starts_with(failing)).count();
         assert_eq!(tries, 2, "with the policy and without");
-        assert!(!appliance.places.policy.exists());
+        assert!(room.heard.contains("taken back, and nothing is locked"), "{}", room.heard);
+        assert!(!appliance.places.policy.exists() && !trial::is_on(&appliance.places.policy));
         let answer = appliance.answer();
         assert!(answer.starts_with(&format!("{NUMBER} 20\n")), "{answer}");
         assert!(answer.contains("taken back, and nothing is locked"), "{answer}");
@@ -209,7 +244,7 @@ fn what_is_no_file_of_the_ceremony_users_is_not_read() {
     appliance.refuses("is a link");
     assert!(elsewhere.exists(), "the link is removed, not what it leads to");
 
-    nix::unistd::mkfifo(&appliance.request(), nix::sys::stat::Mode::S_IRUSR).unwrap();
+    nix::unistd::mkfifo(&appliance.request(), Mode::S_IRUSR).unwrap();
     appliance.refuses("is not a regular file");
 
     fs::create_dir(appliance.request()).unwrap();
@@ -231,26 +266,65 @@ fn what_is_no_file_of_the_ceremony_users_is_not_read() {
 }
 
 #[test]
-fn what_sesame_would_not_have_written_is_not_shown_to_anybody() {
-    let with = |setting: &str| format!("{NUMBER}\nsource\n{setting}\n");
-    let cases = [
-        String::new(),
-        "0123\nsource\ncrypto.kdf=argon2id\n".to_owned(),
-        format!("{NUMBER}\n\ncrypto.kdf=argon2id\n"),
-        format!("{NUMBER}\n\u{1b}[2J\ncrypto.kdf=argon2id\n"),
-        format!("{NUMBER}\nsource\n"),
-        with("--dir=/tmp"),
-        with("crypto.kdf"),
-        with("crypto.kdf=\u{1b}[2J"),
-        with("crypto.kdf=\"x\""),
-        with("crypto.kdf=a\n--source=b"),
-        with(["a.b=1"; 65].join("\n").as_str()),
-    ];
-    for text in cases {
+fn cicada_is_started_and_looked_at_where_it_ran() {
+    let appliance = Appliance::new();
+    let _waiting = appliance.ask(FINE);
+    let (_, room) = appliance.run(appliance.locking(Scripted::typing(&["lock"])));
+    let others = "sesame-secrets.service cicada.service";
+    let start = format!("systemctl --no-ask-password start {others}");
+    assert!(room.unwrap().run.contains(&start));
+    assert!(appliance.answer().starts_with(&format!("{NUMBER} 0\n")), "{}", appliance.answer());
+}
+
+/// Whatever is done to the directory, there is no second start for the same request.
+#[test]
+fn the_request_is_taken_whatever_its_directory_is_like() {
+    for mode in [0o770, 0o777, 0o1777, 0o700] {
         let appliance = Appliance::new();
-        let _waiting = appliance.ask(&text);
-        appliance.refuses("the request was removed, and nothing was locked");
+        let _waiting = appliance.ask(FINE);
+        fs::set_permissions(&appliance.places.requests, Permissions::from_mode(mode)).unwrap();
+        let (done, room) = appliance.run(Scripted::typing(&[""]));
+        done.unwrap();
+        assert!(room.is_some(), "{mode:o}");
     }
+}
+
+#[test]
+fn a_tree_of_any_depth_is_removed() {
+    let appliance = Appliance::new();
+    let mut within: OwnedFd = File::open(&appliance.places.requests).unwrap().into();
+    // More than a service may have open at once (systemd's DefaultLimitNOFILE=).
+    const DEEPER: usize = 1500;
+    for _ in 0..DEEPER {
+        mkdirat(&within, REQUEST, Mode::S_IRWXU).unwrap();
+        within = openat(&within, REQUEST, OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+    }
+    appliance.refuses("is not a regular file");
+}
+
+#[test]
+fn what_was_left_behind_does_not_keep_the_next_request_away() {
+    let appliance = Appliance::new();
+    fs::create_dir_all(appliance.places.taken.join("x")).unwrap();
+    let _waiting = appliance.ask(FINE);
+    let (done, room) = appliance.run(Scripted::typing(&[""]));
+    done.unwrap();
+    assert!(room.is_some());
+}
+
+#[test]
+fn whoever_asks_while_a_question_is_open_hears_that() {
+    let appliance = Appliance::new();
+    let _waiting = appliance.ask(FINE);
+    refuse_others(&appliance.places);
+    assert_eq!(
+        appliance.answer(),
+        format!("{NUMBER} 28\nanother question is open on the console; nothing was locked\n")
+    );
+    assert!(!appliance.request().exists());
+    fs::remove_file(&appliance.places.answer).unwrap();
+    refuse_others(&appliance.places);
+    assert!(appliance.answer().is_empty(), "nobody asked");
 }
 
 #[test]
@@ -264,3 +338,6 @@ fn a_command_that_was_ended_waits_no_more() {
     drop(file);
     assert!(!is_waited_for(&seen));
 }
+
+mod interrupted;
+mod shown;

@@ -2,6 +2,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use nix::pty::openpty;
+use nix::sys::termios::cfmakeraw;
 use nix::unistd::ttyname;
 
 use super::*;
@@ -51,13 +52,38 @@ fn nobody_is_waited_for_for_ever() {
     assert_eq!(error.to_string(), "there was no answer");
 }
 
+/// What a program of the user's may do to the terminal it has open.
+fn make_raw(tty: &File) {
+    let mut modes = tcgetattr(tty).unwrap();
+    cfmakeraw(&mut modes);
+    tcsetattr(tty, SetArg::TCSANOW, &modes).unwrap();
+}
+
 #[test]
-fn more_than_a_line_is_not_read() {
+fn what_enter_does_not_end_is_no_answer() {
+    for typed in ["x".repeat(200), format!("lock{}", " ".repeat(60))] {
+        let (mut people, mut room) = room(|| true);
+        make_raw(&room.tty);
+        people.write_all(typed.as_bytes()).unwrap();
+        let error = room.line(Duration::from_secs(5)).unwrap_err();
+        assert_eq!(error.to_string(), "what was typed is longer than any answer");
+    }
     let (mut people, mut room) = room(|| true);
-    people.write_all(&[b'x'; 200]).unwrap();
-    people.write_all(b"\n").unwrap();
-    let line = room.line(Duration::from_secs(5)).unwrap();
-    assert!(line.len() <= MOST_BYTES && !line.contains("lock"), "{line}");
+    make_raw(&room.tty);
+    people.write_all(b"lock").unwrap();
+    assert_eq!(room.line(Duration::from_secs(1)).unwrap_err().to_string(), "there was no answer");
+}
+
+#[test]
+fn a_line_is_typed_whatever_a_program_made_of_the_terminal() {
+    let pty = openpty(None, None).unwrap();
+    let (tty, mut people) = (File::from(pty.slave), File::from(pty.master));
+    make_raw(&tty);
+    let mut room = Room::on(&ttyname(&tty).unwrap(), || true).unwrap();
+    // Enter is a carriage return, and what is taken back before it was never typed.
+    people.write_all(b"x\x7flock\r").unwrap();
+    assert_eq!(room.line(Duration::from_secs(5)).unwrap(), "lock\n");
+    assert!(heard(&mut people).starts_with('x'), "typed is seen");
 }
 
 #[test]

@@ -18,10 +18,12 @@ pub const MACHINE_ID: &str = "machine-id";
 /// Both files are shorter.
 pub const MOST_BYTES: u64 = 64;
 
-/// The daemons' users (sysusers.d/00-ceremony.conf).
-const SESAME_AUDIT: u32 = 961;
-const SESAME_SECRETS: u32 = 962;
-const CICADA: u32 = 963;
+/// The user of daemon-audit (sysusers.d/00-ceremony.conf).
+pub const SESAME_AUDIT: u32 = 961;
+/// That of daemon-secrets.
+pub const SESAME_SECRETS: u32 = 962;
+/// That of cicada.
+pub const CICADA: u32 = 963;
 
 /// Where things go.
 #[derive(Clone, Debug)]
@@ -108,7 +110,8 @@ impl Content {
             let directory = match holds {
                 Holds::Settings | Holds::Daemons(_) => volume.directory(name, &[root])?,
                 Holds::Daemon(uid) => volume.directory(name, &[root, *uid])?,
-                Holds::Home => volume.directory(name, &[places.owner.0])?,
+                // Whoever it belongs to may have given it any mode, and must get in again.
+                Holds::Home => volume.directory_of(name, places.owner.0)?,
             };
             match holds {
                 Holds::Settings => directory.is_all_of(root)?,
@@ -133,7 +136,12 @@ impl Content {
     /// # Errors
     /// What the operating system reported.
     pub fn bind(&self, host: &mut dyn Host, places: &Places) -> io::Result<()> {
-        for (source, Directory { target, .. }) in self.directories.iter().zip(&places.directories) {
+        for (source, Directory { target, mode, holds, .. }) in
+            self.directories.iter().zip(&places.directories)
+        {
+            if matches!(holds, Holds::Home) {
+                source.set_mode(*mode)?;
+            }
             if !target.exists() {
                 fs::create_dir_all(target)?;
             }

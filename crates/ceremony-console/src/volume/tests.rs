@@ -314,6 +314,37 @@ fn what_is_somebody_elses_is_not_believed() {
     assert_eq!(prepared(audits), Ok(()), "as systemd leaves it");
 }
 
+#[test]
+fn a_home_of_any_mode_is_used_and_its_owners_alone() {
+    for mode in [0o770, 0o777, 0o755, 0o1777, 0o500, 0o700] {
+        let dir = tempfile::tempdir().unwrap();
+        let places = finished(&dir);
+        let home = places.volume.join("home");
+        fs::set_permissions(&home, Permissions::from_mode(mode)).unwrap();
+        use_existing(&mut opened("ext4\n"), &sdb(), &places).unwrap();
+        let set = fs::metadata(&home).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(set, 0o700, "{mode:o}");
+    }
+}
+
+#[test]
+fn a_volume_that_is_refused_keeps_the_mode_of_its_home() {
+    let dir = tempfile::tempdir().unwrap();
+    let places = finished(&dir);
+    let home = places.volume.join("home");
+    fs::set_permissions(&home, Permissions::from_mode(0o770)).unwrap();
+    symlink("/etc", replaced(&places.volume.join("machine-id"))).unwrap();
+    use_existing(&mut opened("ext4\n"), &sdb(), &places).unwrap_err();
+    assert_eq!(fs::metadata(&home).unwrap().permissions().mode() & 0o7777, 0o770);
+}
+
+#[test]
+fn what_is_no_directory_is_no_home() {
+    refused("home is not a directory", |volume| {
+        fs::write(replaced(&volume.join("home")), "").unwrap();
+    });
+}
+
 fn linked() -> Untrusted {
     let dir = tempfile::tempdir().unwrap();
     symlink("/", dir.path().join("etc-pds")).unwrap();

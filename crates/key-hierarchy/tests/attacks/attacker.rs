@@ -211,7 +211,7 @@ impl Attacker {
     }
 }
 
-/// As DESIGN has it, without this crate.
+/// A key from a context and the material for it, without this crate.
 pub fn derive(derivation: Derivation, context: &str, material: &[u8]) -> Key {
     match derivation {
         Derivation::Blake3 => blake3::derive_key(context, material),

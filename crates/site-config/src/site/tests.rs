@@ -97,7 +97,7 @@ fn each_layer_beats_the_one_below() {
     assert_eq!(layers.origin(Key::UnlockFreeAttempts), "command line");
 }
 
-/// The predecessor parsed policy.toml at the lowest priority and never read it (DESIGN, fault 8).
+/// The predecessor parsed policy.toml at the lowest priority and never read it.
 #[test]
 fn the_policy_beats_every_layer() {
     let policy = [("unlock.free_attempts", "0"), ("memory.protection", "\"require\"")];
