@@ -34,13 +34,27 @@ fn objection(machine: &Machine) -> Objection {
     found.remove(0)
 }
 
+fn is_origin(objection: &Objection) -> bool {
+    matches!(objection, Objection::Origin(_))
+}
+
+/// Why it is not known from where the machine was started, asked as root.
+fn reasons(machine: &Machine) -> Vec<String> {
+    let found = machine.ask().objections(true);
+    let reasons = found.into_iter().filter_map(|objection| match objection {
+        Objection::Origin(reason) => Some(reason),
+        _ => None,
+    });
+    reasons.collect()
+}
+
 #[test]
 fn a_machine_that_started_the_medium_has_no_objection() {
     let machine = started();
     let found = firmware(&machine);
     assert_eq!(found.partition, Ok(Uuid::from_u128(1)));
     assert_eq!(found.was_started_from("EFI/BOOT/BOOTX64.EFI"), Some(true));
-    assert_eq!((found.loader, found.systemd_options), (None, false));
+    assert_eq!((found.loader, found.systemd_options), (Ok(None), false));
     assert_eq!(machine.ask().objections(true), []);
 }
 
@@ -99,27 +113,52 @@ fn a_boot_loader_before_the_stub_is_an_objection() {
 
 #[test]
 fn a_machine_that_does_not_say_from_where_it_was_started_is_an_objection_to_root() {
-    let machine = started();
-    let name = format!("StubDevicePartUUID-{LOADER}");
-    let path = machine.paths.sys.join("firmware/efi/efivars").join(&name);
-    std::fs::remove_file(&path).unwrap();
-    let said = |machine: &Machine| match machine.ask().objections(true).remove(0) {
-        Objection::Origin(reason) => reason,
-        other => panic!("{other}"),
-    };
-    assert_eq!(said(&machine), "there is no variable StubDevicePartUUID");
-    machine.variable(&name, VOLATILE, &utf16("no GUID"));
-    assert!(said(&machine).contains("not a GUID: no GUID"));
-    let own = utf16(&Uuid::from_u128(1).to_string());
-    for text in [&b"odd"[..], &own[..own.len() - 2], &utf16(""), &utf16("1\n2")] {
-        machine.variable(&name, VOLATILE, text);
-        assert!(said(&machine).contains("not text"), "{text:?}");
+    for what in ["DevicePartUUID", "ImageIdentifier"] {
+        let machine = started();
+        let path = format!("firmware/efi/efivars/Stub{what}-{LOADER}");
+        std::fs::remove_file(machine.paths.sys.join(path)).unwrap();
+        assert_eq!(reasons(&machine), [format!("there is no variable Stub{what}")]);
     }
-    // Somebody left it there before this start, and the stub could not overwrite it.
-    machine.variable(&name, NON_VOLATILE, &own);
-    assert!(said(&machine).contains("was not set while this machine started"));
-    std::fs::write(&path, b"six").unwrap();
-    assert!(said(&machine).contains("too short"));
+}
+
+#[test]
+fn a_variable_of_the_origin_that_cannot_be_believed_is_an_objection_to_root() {
+    let own = utf16(&Uuid::from_u128(1).to_string());
+    for what in [
+        "StubDevicePartUUID",
+        "StubImageIdentifier",
+        "LoaderDevicePartUUID",
+        "LoaderImageIdentifier",
+    ] {
+        let name = format!("{what}-{LOADER}");
+        let refused = |machine: &Machine, reason: &str| {
+            assert_eq!(reasons(machine), [format!("the variable {what} {reason}")]);
+            assert!(!machine.ask().objections(false).iter().any(is_origin), "{what}");
+        };
+        let machine = started();
+        for text in [&b"odd"[..], &own[..own.len() - 2], &utf16(""), &utf16("1\n2")] {
+            machine.variable(&name, VOLATILE, text);
+            refused(&machine, "is not text");
+        }
+        // Somebody left it there before this start, and the stub could not overwrite it.
+        machine.variable(&name, NON_VOLATILE, &own);
+        refused(&machine, "was not set while this machine started");
+        machine.write(&machine.paths.sys, &format!("firmware/efi/efivars/{name}"), b"six");
+        refused(&machine, "is too short");
+        if what.ends_with("UUID") {
+            machine.variable(&name, VOLATILE, &utf16("no GUID"));
+            refused(&machine, "is not a GUID: no GUID");
+        }
+    }
+}
+
+#[test]
+fn a_loader_that_one_variable_names_is_not_hidden_by_the_other() {
+    let machine = started();
+    let loader = utf16("\\EFI\\grub\\grubx64.efi");
+    machine.variable(&format!("LoaderImageIdentifier-{LOADER}"), VOLATILE, &loader);
+    machine.variable(&format!("LoaderDevicePartUUID-{LOADER}"), NON_VOLATILE, &utf16("left"));
+    assert!(matches!(objection(&machine), Objection::Loader(text) if text.contains("grubx64")));
 }
 
 #[test]
@@ -166,6 +205,35 @@ fn a_second_disk_with_the_same_esp_is_an_objection() {
     }
 }
 
+/// Where disks with larger blocks have the copies of their table, and where these look for the entries.
+#[test]
+fn a_twin_is_found_whatever_the_blocks_of_its_disk_are() {
+    const MIB: usize = 1 << 20;
+    let machine = started();
+    let (sys, dev) = (machine.paths.sys.clone(), machine.paths.dev.clone());
+    machine.write(&sys, "block/sdb/size", "1");
+    let twin = dev.join("sdb").display().to_string();
+    for block in [512, 2048, 4096] {
+        let (first, last) = (block, MIB - block);
+        for (header, entries) in [(first, 2 * block), (last, last - 16 * 1024)] {
+            let mut disk = vec![0; MIB];
+            disk[header..header + 8].copy_from_slice(b"EFI PART");
+            let start = (entries / block) as u64;
+            disk[header + 72..header + 80].copy_from_slice(&start.to_le_bytes());
+            disk[header + 80..header + 84].copy_from_slice(&128_u32.to_le_bytes());
+            disk[header + 84..header + 88].copy_from_slice(&128_u32.to_le_bytes());
+            // Firmware looks at all of them.
+            let entry = entries + 127 * 128;
+            disk[entry + 16..entry + 32].copy_from_slice(&Uuid::from_u128(1).to_bytes_le());
+            machine.write(&dev, "sdb", &disk);
+            assert_eq!(objection(&machine), Objection::Twins(twin.clone()), "{block} {header}");
+            disk[entry + 16] ^= 1;
+            machine.write(&dev, "sdb", &disk);
+            assert_eq!(machine.ask().objections(true), [], "{block} {header}");
+        }
+    }
+}
+
 #[test]
 fn what_the_stub_measured_must_be_the_uki_of_the_medium_and_nothing_else() {
     let uki = Recipe::new().uki();
@@ -189,6 +257,37 @@ fn without_a_stub_only_pcr_12_is_judged() {
     assert_eq!(machine.ask().objections(true), []);
     machine.registers(ONE, ONE);
     assert_eq!(machine.ask().objections(false), [Objection::Pcr12]);
+}
+
+#[test]
+fn a_tpm_that_does_not_give_pcr_12_is_an_objection_to_root_alone() {
+    let start = Uki::open(&Recipe::new().uki().as_slice()).unwrap().pcr11().unwrap().unwrap();
+    for by_uefi in [true, false] {
+        let machine = Machine::new(&Recipe::new());
+        if by_uefi {
+            machine.start_by_uefi();
+        }
+        for pcr12 in ["", "no value"] {
+            machine.registers(&start.to_string(), pcr12);
+            let said = objection(&machine);
+            assert!(matches!(&said, Objection::Pcr12Unreadable(_)), "{said}");
+            assert_eq!(machine.ask().objections(false), []);
+        }
+        let register = machine.paths.sys.join("class/tpm/tpm0/pcr-sha256/12");
+        std::fs::remove_file(register).unwrap();
+        let said = objection(&machine);
+        assert!(matches!(&said, Objection::Pcr12Unreadable(_)), "{said}");
+        assert_eq!(machine.ask().objections(false), []);
+    }
+}
+
+#[test]
+fn a_tpm_without_sha_256_is_of_no_use_and_no_objection() {
+    let machine = Machine::new(&Recipe::new());
+    machine.start_by_uefi();
+    std::fs::create_dir_all(machine.paths.sys.join("class/tpm/tpm0/pcr-sha1")).unwrap();
+    assert!(machine.ask().tpm.is_none());
+    assert_eq!(machine.ask().objections(true), []);
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub struct Firmware {
     /// The file that the stub was started from, with the separators of UEFI: `\EFI\BOOT\BOOTX64.EFI`.
     pub file: Result<String, String>,
     /// The boot loader that started the stub; `None` where that was the firmware itself.
-    pub loader: Option<String>,
+    pub loader: Result<Option<String>, String>,
     /// Whether there is a variable that systemd would read as a second command line.
     pub systemd_options: bool,
 }
@@ -69,8 +69,8 @@ impl Firmware {
         let systemd_options = directory.join(SYSTEMD_OPTIONS).try_exists();
         let systemd_options = systemd_options.map_err(|error| unreadable(error.to_string()))?;
         let variables = Variables { directory };
-        let partition = variables.partition("StubDevicePartUUID");
-        let file = variables.text("StubImageIdentifier");
+        let partition = said("StubDevicePartUUID", variables.partition("StubDevicePartUUID"));
+        let file = said("StubImageIdentifier", variables.text("StubImageIdentifier"));
         let loader = variables.loader(partition.as_ref().ok(), file.as_deref().ok());
         let secure_boot = variables.secure_boot();
         Ok(Some(Self { secure_boot, partition, file, loader, systemd_options }))
@@ -109,10 +109,9 @@ impl Variables {
         }
     }
 
-    /// A string of 16-bit characters with a zero at its end.
-    fn text(&self, name: &str) -> Result<String, String> {
-        let value = self.value(name, LOADER)?;
-        let value = value.ok_or_else(|| format!("there is no variable {name}"))?;
+    /// A string of 16-bit characters with a zero at its end; `None` where there is no variable of that name.
+    fn text(&self, name: &str) -> Result<Option<String>, String> {
+        let Some(value) = self.value(name, LOADER)? else { return Ok(None) };
         let odd = || format!("the variable {name} is not text");
         let (units, []) = value.as_chunks() else { return Err(odd()) };
         let units: Vec<u16> = units.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
@@ -120,28 +119,37 @@ impl Variables {
         let text = String::from_utf16(units).map_err(|_| odd())?;
         match text.is_empty() || text.chars().any(char::is_control) {
             true => Err(odd()),
-            false => Ok(text),
+            false => Ok(Some(text)),
         }
     }
 
-    fn partition(&self, name: &str) -> Result<Uuid, String> {
-        let text = self.text(name)?;
-        Uuid::parse_str(&text).map_err(|_| format!("the variable {name} is not a GUID: {text}"))
+    fn partition(&self, name: &str) -> Result<Option<Uuid>, String> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let id = Uuid::parse_str(&text);
+        id.map(Some).map_err(|_| format!("the variable {name} is not a GUID: {text}"))
     }
 
     /// The stub says of itself what nobody before it has said: what differs is of a boot loader before it.
-    fn loader(&self, partition: Option<&Uuid>, file: Option<&str>) -> Option<String> {
+    /// A variable that is there already it leaves as it is, so one that can't be believed may hide a loader.
+    fn loader(
+        &self,
+        partition: Option<&Uuid>,
+        file: Option<&str>,
+    ) -> Result<Option<String>, String> {
         let loader = self.text("LoaderImageIdentifier");
         let place = self.partition("LoaderDevicePartUUID");
-        let other_file = loader.as_deref().is_ok_and(|loader| Some(loader) != file);
-        let other_partition = place.as_ref().is_ok_and(|place| Some(place) != partition);
-        (other_file || other_partition).then(|| {
-            let loader = loader.unwrap_or_else(|_| "a file that is not known".to_owned());
-            match place {
-                Ok(place) => format!("{loader} on partition {place}"),
-                Err(_) => loader,
-            }
-        })
+        let known_loader = loader.as_ref().ok().and_then(Option::as_deref);
+        let known_place = place.as_ref().ok().and_then(Option::as_ref);
+        let other_file = known_loader.is_some() && known_loader != file;
+        let other_partition = known_place.is_some() && known_place != partition;
+        if other_file || other_partition {
+            let loader = known_loader.unwrap_or("a file that is not known");
+            return Ok(Some(match known_place {
+                Some(place) => format!("{loader} on partition {place}"),
+                None => loader.to_owned(),
+            }));
+        }
+        loader.and(place).map(|_| None)
     }
 
     fn secure_boot(&self) -> Result<SecureBoot, String> {
@@ -152,4 +160,9 @@ impl Variables {
             Some(_) => Err("the variable SecureBoot is neither 0 nor 1".to_owned()),
         }
     }
+}
+
+/// What a stub always says: a variable that is not there is an error too.
+fn said<T>(name: &str, value: Result<Option<T>, String>) -> Result<T, String> {
+    value?.ok_or_else(|| format!("there is no variable {name}"))
 }

@@ -141,10 +141,11 @@ fn chosen(modes: &str) -> &str {
 }
 
 fn tpm(sys: &Path) -> Option<Tpm> {
-    let tpm = sys.join("class/tpm/tpm0");
-    tpm.exists().then(|| {
+    // The bank of registers that stub and firmware measure into; a TPM 1.2 has none, and is of no use here.
+    let bank = sys.join("class/tpm/tpm0/pcr-sha256");
+    bank.exists().then(|| {
         let register = |number: u8| {
-            let value = text(&tpm.join(format!("pcr-sha256/{number}")))?;
+            let value = text(&bank.join(number.to_string()))?;
             value.to_ascii_lowercase().parse().map_err(|_| "not a SHA-256 value".to_owned())
         };
         Tpm { pcr11: register(11), pcr12: register(12), pcr4: register(4) }

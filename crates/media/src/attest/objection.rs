@@ -18,7 +18,7 @@ pub enum Objection {
     /// There is more on the ESP than the UKI.
     #[error("the medium has more than the UKI: {0}")]
     Strangers(String),
-    /// The variables of a machine with UEFI, or the one that says where the stub was started from.
+    /// The variables of a machine with UEFI, or one of those that say what was started from where.
     #[error("what this machine was started from is not known: {0}")]
     Origin(String),
     /// The ESP that was read is not the one that was booted.
@@ -55,6 +55,9 @@ pub enum Objection {
         "PCR 12 is not zero: a command line, a credential or an addon came from outside of the UKI"
     )]
     Pcr12,
+    /// There is a TPM, and its register for what the stub takes can't be read.
+    #[error("PCR 12 can't be read, so nobody knows what came from outside of the UKI: {0}")]
+    Pcr12Unreadable(String),
 }
 
 /// What speaks against a machine on which dm-verity is active; nothing on any other.
@@ -76,7 +79,7 @@ pub(super) fn objections(attestation: &Attestation, is_root: bool) -> Vec<Object
     }
     found.extend(origin(attestation, is_root));
     if let Some(tpm) = &attestation.tpm {
-        found.extend(registers(attestation, tpm));
+        found.extend(registers(attestation, tpm, is_root));
     }
     found
 }
@@ -94,14 +97,20 @@ fn origin(attestation: &Attestation, is_root: bool) -> Vec<Objection> {
     if firmware.systemd_options {
         found.push(Objection::SystemdOptions);
     }
-    match (&firmware.partition, &attestation.medium) {
-        (Err(reason), _) if is_root => found.push(Objection::Origin(reason.clone())),
-        (Ok(booted), Ok(medium)) if *booted != medium.esp => {
-            let device = medium.path.display().to_string();
-            let attested = medium.esp;
-            found.push(Objection::OtherPartition { booted: *booted, attested, device });
-        }
-        _ => {}
+    if is_root {
+        let reasons = [
+            firmware.partition.as_ref().err(),
+            firmware.file.as_ref().err(),
+            firmware.loader.as_ref().err(),
+        ];
+        found.extend(reasons.into_iter().flatten().cloned().map(Objection::Origin));
+    }
+    if let (Ok(booted), Ok(medium)) = (&firmware.partition, &attestation.medium)
+        && *booted != medium.esp
+    {
+        let device = medium.path.display().to_string();
+        let attested = medium.esp;
+        found.push(Objection::OtherPartition { booted: *booted, attested, device });
     }
     if !attestation.twins.is_empty() {
         found.push(Objection::Twins(attestation.twins.join(", ")));
@@ -109,11 +118,11 @@ fn origin(attestation: &Attestation, is_root: bool) -> Vec<Objection> {
     if let (Ok(file), Some(false)) = (&firmware.file, firmware.was_started_from(UKI_PATH)) {
         found.push(Objection::OtherFile(file.clone()));
     }
-    found.extend(firmware.loader.clone().map(Objection::Loader));
+    found.extend(firmware.loader.clone().ok().flatten().map(Objection::Loader));
     found
 }
 
-fn registers(attestation: &Attestation, tpm: &Tpm) -> Vec<Objection> {
+fn registers(attestation: &Attestation, tpm: &Tpm, is_root: bool) -> Vec<Objection> {
     let mut found = Vec::new();
     let expected = attestation.medium.as_ref().is_ok_and(|medium| medium.pcr11.is_some());
     let by_stub = matches!(attestation.firmware, Ok(Some(_)));
@@ -122,8 +131,10 @@ fn registers(attestation: &Attestation, tpm: &Tpm) -> Vec<Objection> {
     if by_stub && expected && measured && attestation.pcr11_phase().is_none() {
         found.push(Objection::Pcr11);
     }
-    if tpm.pcr12.as_ref().is_ok_and(|value| *value != ZERO) {
-        found.push(Objection::Pcr12);
+    match &tpm.pcr12 {
+        Ok(value) if *value != ZERO => found.push(Objection::Pcr12),
+        Err(reason) if is_root => found.push(Objection::Pcr12Unreadable(reason.clone())),
+        _ => {}
     }
     found
 }

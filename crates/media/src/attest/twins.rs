@@ -7,8 +7,12 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::Paths;
-use crate::gpt::BLOCK;
 use crate::storage::{Disk, LittleEndian, Storage};
+
+/// Bytes of the logical blocks of disks: a table counts in those of the disk that it lies on.
+const BLOCKS: [u64; 3] = [512, 2048, 4096];
+/// The bytes of a header that are looked at; it fits each of [`BLOCKS`].
+const HEADER: usize = 512;
 
 /// The most entries of a table that are looked at, and their largest size in bytes.
 const MAX_ENTRIES: u32 = 1024;
@@ -36,19 +40,21 @@ pub(super) fn twins(paths: &Paths, attested: &Path, id: &Uuid) -> Vec<String> {
 /// Whether either copy of the partition table has the GUID. Neither has to be whole: firmware is content with
 /// one, and repairs.
 fn claims(disk: &dyn Storage, id: &Uuid) -> bool {
-    let last = (disk.size() / BLOCK).saturating_sub(1);
-    [1, last].into_iter().any(|at| table_claims(disk, at, id).unwrap_or(false))
+    BLOCKS.into_iter().any(|block| {
+        let last = (disk.size() / block).saturating_sub(1);
+        [1, last].into_iter().any(|at| table_claims(disk, block, at, id).unwrap_or(false))
+    })
 }
 
-fn table_claims(disk: &dyn Storage, header: u64, id: &Uuid) -> Option<bool> {
-    let mut block = vec![0; BLOCK as usize];
-    disk.read_exact_at(&mut block, header.checked_mul(BLOCK)?).ok()?;
-    let (start, count, size) = (block.u64_at(72)?, block.u32_at(80)?, block.u32_at(84)?);
-    if !block.starts_with(b"EFI PART") || !(128..=MAX_ENTRY_SIZE).contains(&size) {
+fn table_claims(disk: &dyn Storage, block: u64, header: u64, id: &Uuid) -> Option<bool> {
+    let mut bytes = vec![0; HEADER];
+    disk.read_exact_at(&mut bytes, header.checked_mul(block)?).ok()?;
+    let (start, count, size) = (bytes.u64_at(72)?, bytes.u32_at(80)?, bytes.u32_at(84)?);
+    if !bytes.starts_with(b"EFI PART") || !(128..=MAX_ENTRY_SIZE).contains(&size) {
         return None;
     }
     let mut entries = vec![0; count.min(MAX_ENTRIES) as usize * size as usize];
-    disk.read_exact_at(&mut entries, start.checked_mul(BLOCK)?).ok()?;
+    disk.read_exact_at(&mut entries, start.checked_mul(block)?).ok()?;
     let wanted = id.to_bytes_le();
     Some(entries.chunks_exact(size as usize).any(|entry| entry.get(16..32) == Some(&wanted)))
 }

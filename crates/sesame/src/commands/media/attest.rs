@@ -42,7 +42,10 @@ fn show(output: &Output, attestation: &Attestation, kernel: &[Check]) -> Result<
         "started_from": firmware.map(|firmware| json!({
             "partition": firmware.partition.as_ref().ok().map(ToString::to_string),
             "file": firmware.file.as_ref().ok(),
-            "boot_loader": firmware.loader,
+            "boot_loader": match &firmware.loader {
+                Ok(loader) => json!(loader),
+                Err(reason) => json!({ "error": reason }),
+            },
         })),
         "systemd_options": firmware.map(|firmware| firmware.systemd_options),
         "tpm": attestation.tpm.as_ref().map(|tpm| json!({
@@ -104,7 +107,7 @@ fn text(
         let _ = writeln!(text, "{status}  {:<15} {}", line.id, line.found);
     }
     match &attestation.tpm {
-        None => text.push_str("There is no TPM.\n"),
+        None => text.push_str("There is no TPM with SHA-256.\n"),
         Some(tpm) => text.push_str(&registers(output, attestation, tpm)),
     }
     text

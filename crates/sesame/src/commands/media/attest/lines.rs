@@ -94,7 +94,7 @@ fn esp(attestation: &Attestation) -> Line {
     if !attestation.twins.is_empty() {
         return line(Some(false), &format!("also on {}", attestation.twins.join(", ")));
     }
-    if firmware.loader.is_some() {
+    if let Ok(Some(_)) = firmware.loader {
         return line(Some(false), "a boot loader started it, and not the firmware");
     }
     match (&firmware.partition, firmware.was_started_from(UKI_PATH)) {
@@ -102,7 +102,9 @@ fn esp(attestation: &Attestation) -> Line {
             line(Some(false), "this machine was started from another partition")
         }
         (_, Some(false)) => line(Some(false), "this machine was started from another file"),
-        (Ok(_), Some(true)) => line(Some(true), "the UKI and nothing else, and it was started"),
+        (Ok(_), Some(true)) if firmware.loader.is_ok() => {
+            line(Some(true), "the UKI and nothing else, and it was started")
+        }
         _ => line(None, "the UKI and nothing else; what was started is not known"),
     }
 }

@@ -26,7 +26,7 @@ fn attestation() -> Attestation {
             secure_boot: Ok(SecureBoot::Off),
             partition: Ok(Uuid::from_u128(1)),
             file: Ok("\\EFI\\BOOT\\BOOTX64.EFI".to_owned()),
-            loader: None,
+            loader: Ok(None),
             systemd_options: false,
         })),
         twins: Vec::new(),
@@ -99,7 +99,7 @@ fn line(attestation: &Attestation, id: &str) -> (Status, String) {
 #[test]
 fn what_was_not_booted_is_said_on_the_line_of_the_esp() {
     type Change = fn(&mut Attestation);
-    let changes: [(Change, Status, &str); 7] = [
+    let changes: [(Change, Status, &str); 10] = [
         (|_| (), Status::Pass, "the UKI and nothing else, and it was started"),
         (
             |a| a.firmware = Ok(None),
@@ -122,9 +122,24 @@ fn what_was_not_booted_is_said_on_the_line_of_the_esp() {
             "this machine was started from another file",
         ),
         (
-            |a| firmware(a).loader = Some("\\EFI\\grub.efi".to_owned()),
+            |a| firmware(a).loader = Ok(Some("\\EFI\\grub.efi".to_owned())),
             Status::Fail,
             "a boot loader started it, and not the firmware",
+        ),
+        (
+            |a| firmware(a).loader = Err("left there".to_owned()),
+            Status::Warn,
+            "the UKI and nothing else; what was started is not known",
+        ),
+        (
+            |a| firmware(a).file = Err("left there".to_owned()),
+            Status::Warn,
+            "the UKI and nothing else; what was started is not known",
+        ),
+        (
+            |a| firmware(a).partition = Err("left there".to_owned()),
+            Status::Warn,
+            "the UKI and nothing else; what was started is not known",
         ),
         (|a| a.twins = vec!["/dev/sdb".to_owned()], Status::Fail, "also on /dev/sdb"),
     ];
@@ -176,6 +191,12 @@ fn objections_and_the_floor_have_exit_codes() {
     assert_eq!(ended(&other, true), Err(Code::TAMPERED));
     // Whatever the floor is.
     assert_eq!(ended(&other, false), Err(Code::TAMPERED));
+    let mut hidden = attestation();
+    firmware(&mut hidden).loader = Err("left there".to_owned());
+    assert_eq!(ended(&hidden, true), Err(Code::TAMPERED));
+    let mut silent = attestation();
+    silent.tpm.as_mut().unwrap().pcr12 = Err("no such bank".to_owned());
+    assert_eq!(ended(&silent, true), Err(Code::TAMPERED));
     firmware(&mut other).systemd_options = true;
     let failure = verdict(&other.objections(true), true).unwrap_err();
     assert!(failure.message.contains("another root hash"), "{}", failure.message);
