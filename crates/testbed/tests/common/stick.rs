@@ -22,7 +22,10 @@ impl Stick {
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = place.path().join("elsewhere/sesame");
         fs::create_dir(program.parent().unwrap()).unwrap();
-        fs::copy(binary("sesame"), &program).unwrap();
+        // By another process: while we had it open to write, a program that another test starts would inherit
+        // that, and ours could not be started (execve(2), ETXTBSY).
+        let copied = Command::new("cp").arg(binary("sesame")).arg(&program).status().unwrap();
+        assert!(copied.success(), "{}", program.display());
         chown(place.path(), Some(host.users.operator), None).unwrap();
         Self { place, program }
     }
