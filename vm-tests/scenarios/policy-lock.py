@@ -37,7 +37,7 @@ with subtest("a request that is none changes nothing, and asks nobody"):
     leave_in_vain(f"mkfifo {REQUEST}")
     leave_in_vain(f"mkdir -p {REQUEST}/policy")
     # What would be off the screen, or in a directory that isn't as it was made.
-    leave_in_vain(f"{FINE} \"{SPACED}\" > {REQUEST}.new && mv {REQUEST}.new {REQUEST}")
+    leave_in_vain(f'{FINE} "{SPACED}" > {REQUEST}.new && mv {REQUEST}.new {REQUEST}')
     t.assertIn(f"{NUMBER} 1", console.succeed("cat /run/ceremony/policy-answer"))
     leave_in_vain(f"chmod 1770 {DIRECTORY} && mkdir -p {REQUEST}/policy")
     console.succeed(f"chmod 700 {DIRECTORY}")
