@@ -3,12 +3,10 @@
 from scenario_lib.ceremony import CeremonyConsole
 from scenario_lib.policy_lock import DIRECTORY, REQUEST, PolicyLock
 
-NUMBER, SOURCE = "0123456789abcdef", "Ceremony script, section 4"
-LENGTH = "unlock.minimum_password_length"
+NUMBER, SOURCE, LENGTH = "0123456789abcdef", "Ceremony script, section 4", "unlock.minimum_password_length"
 LOCK = f"sesame policy lock crypto.kdf {LENGTH}=14 --source '{SOURCE}'"
 FINE = f"printf '%s\\n' {NUMBER} source crypto.kdf=argon2id"
-SPACED = "auth.policy.required=password,$(printf %7000s)tpm"
-SHORT, LONG = "12 letters!!", "a password of many letters"
+PASSWORD, LEFT = "a password of many letters", f"> {REQUEST}.new && mv {REQUEST}.new {REQUEST}"
 console = CeremonyConsole(machine)
 policy = PolicyLock(machine, console)
 
@@ -26,8 +24,7 @@ t.assertEqual(locked, "No setting is locked.\n")
 
 with subtest("what nobody confirms is not locked"):
     status, shown = policy.lock(LOCK, "")
-    t.assertEqual(status, 28, shown)
-    t.assertIn("nothing was locked", shown)
+    t.assertEqual((status, "nothing was locked" in shown), (28, True), shown)
     t.assertEqual(console.succeed("sesame policy show"), locked)
 
 with subtest("a request that is none changes nothing, and asks nobody"):
@@ -37,24 +34,22 @@ with subtest("a request that is none changes nothing, and asks nobody"):
     leave_in_vain(f"mkfifo {REQUEST}")
     leave_in_vain(f"mkdir -p {REQUEST}/policy")
     # What would be off the screen, or in a directory that isn't as it was made.
-    leave_in_vain(f'{FINE} "{SPACED}" > {REQUEST}.new && mv {REQUEST}.new {REQUEST}')
+    leave_in_vain(f'{FINE} "auth.policy.required=password,$(printf %7000s)tpm" {LEFT}')
     t.assertIn(f"{NUMBER} 1", console.succeed("cat /run/ceremony/policy-answer"))
     leave_in_vain(f"chmod 1770 {DIRECTORY} && mkdir -p {REQUEST}/policy")
-    console.succeed(f"chmod 700 {DIRECTORY}")
     # Whole, but nobody waits for the answer.
-    leave_in_vain(f"{FINE} > {REQUEST}.new && mv {REQUEST}.new {REQUEST}")
+    leave_in_vain(f"chmod 700 {DIRECTORY} && {FINE} {LEFT}")
     t.assertEqual(policy.asked(), asked)
 
 with subtest("what is confirmed is locked, and in force at once"):
     status, shown = policy.lock(LOCK, "lock")
-    t.assertEqual(status, 0, shown)
-    t.assertIn("started anew", shown)
+    t.assertEqual((status, "started anew" in shown), (0, True), shown)
     t.assertIn("Locked, as it was read back", shown)
     locked = console.succeed("sesame policy show")
     t.assertIn(f'crypto.kdf = "argon2id"  # {SOURCE}\n{LENGTH} = 14  # {SOURCE}\n', locked)
     init = "sesame init --org example.org --password-stdin"
-    t.assertIn("14", console.fail(f"{init} <<< '{SHORT}'"))
-    console.succeed(f"{init} <<< '{LONG}' && sesame unlock --password-stdin <<< '{LONG}'")
+    t.assertIn("14", console.fail(f"{init} <<< '12 letters!!'"))
+    console.succeed(f"{init} <<< '{PASSWORD}' && sesame unlock --password-stdin <<< '{PASSWORD}'")
 
 with subtest("locked is locked: for the command, and for whoever leaves the request by hand"):
     status, shown = console.execute("sesame policy lock crypto.kdf=pbkdf2-sha256 --source another")
