@@ -1,7 +1,7 @@
 """The policy is locked on untouched media: people confirm it at the console, and what is locked stays locked."""
 
 from scenario_lib.ceremony import CeremonyConsole
-from scenario_lib.policy_lock import DIRECTORY, REQUEST, PolicyLock
+from scenario_lib.policy_lock import DIRECTORY, OVER, REQUEST, WRITES_OVER, PolicyLock
 
 NUMBER, SOURCE, LENGTH = "0123456789abcdef", "Ceremony script, section 4", "unlock.minimum_password_length"
 LOCK = f"sesame policy lock crypto.kdf {LENGTH}=14 --source '{SOURCE}'"
@@ -41,11 +41,11 @@ with subtest("a request that is none changes nothing, and asks nobody"):
     leave_in_vain(f"chmod 700 {DIRECTORY} && {FINE} {LEFT}")
     t.assertEqual(policy.asked(), asked)
 
-with subtest("what is confirmed is locked, and in force at once"):
-    status, shown = policy.lock(LOCK, "lock")
+with subtest("what is confirmed is locked, and in force at once; nobody writes over what root shows"):
+    status, shown = policy.lock(f"{WRITES_OVER} & {LOCK}", "lock")
     t.assertEqual((status, "started anew" in shown), (0, True), shown)
-    t.assertIn("Locked, as it was read back", shown)
     locked = console.succeed("sesame policy show")
+    t.assertEqual((OVER in policy.of_root(shown), OVER in machine.get_console_log()), (False, True))
     t.assertIn(f'crypto.kdf = "argon2id"  # {SOURCE}\n{LENGTH} = 14  # {SOURCE}\n', locked)
     init = "sesame init --org example.org --password-stdin"
     t.assertIn("14", console.fail(f"{init} <<< '12 letters!!'"))

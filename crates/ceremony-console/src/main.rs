@@ -3,7 +3,8 @@
 //! Units start it (`images/appliance`); only `request` is for a person's hands, through functions of the
 //! shell. [`setup`] asks where state is kept, with [`devices`], [`menu`] and [`volume`]; [`operator`] makes
 //! the key of whoever sits there; [`greeting`] says how the daemons are ([`services`]) and who else may talk
-//! to them ([`peers`]); [`policy_lock`] does what only root can, when people agree; [`power`] is the end.
+//! to them ([`peers`]); [`policy_lock`] does what only root can, when people agree, with the [`session`] standing
+//! still; [`power`] is the end.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ mod room;
 #[cfg(test)]
 mod scripted;
 mod services;
+mod session;
 mod setup;
 mod untrusted;
 mod volume;
@@ -41,6 +43,7 @@ use nix::unistd::ttyname;
 use crate::host::{Host as _, Machine};
 use crate::power::Request;
 use crate::room::Room;
+use crate::session::Session;
 use crate::setup::{STATE_FILE, State};
 use crate::volume::Places;
 
@@ -59,7 +62,8 @@ usage: ceremony-console COMMAND
   lock-modules                     load no kernel module any more
   greet                            say how the daemons are, and what to type first
   refuse                           say why there is no shell
-  lock-policy                      ask the people in the room, and lock the policy
+  lock-policy                      freeze the session, ask the people in the room, and lock the policy
+  thaw                             let the session go on
   request poweroff|reboot [--yes]  ask root to switch the machine off
   farewell VERB                    the last words, from systemd-shutdown(8)";
 
@@ -95,6 +99,7 @@ fn main() -> ExitCode {
             }
         }
         ["lock-policy"] => lock_policy().map_err(Into::into),
+        ["thaw"] => Session::of_the_appliance().thaw().map_err(Into::into),
         ["farewell", verb] => {
             farewell(verb);
             Ok(())
@@ -157,12 +162,10 @@ fn write_to_tty(path: &str, text: &str) {
 
 fn lock_policy() -> Result<(), policy_lock::PolicyLockError> {
     let places = policy_lock::Places::of_the_appliance();
+    // ceremony-policy.service thaws it, however this ends.
     policy_lock::run(&places, |request| {
-        let places = &places;
-        Room::open(move || {
-            policy_lock::refuse_others(places);
-            policy_lock::is_waited_for(&request)
-        })
+        Session::of_the_appliance().freeze()?;
+        Room::open(move || policy_lock::is_waited_for(&request))
     })
 }
 

@@ -4,11 +4,10 @@
 //! policy can also lock a setting to a bad value: so that the question is put on the console itself. What is
 //! then done is `sesame policy lock` as everywhere.
 //!
-//! The console is that of the shell. A program of the ceremony user can't push typed characters into it
-//! (`dev.tty.legacy_tiocsti=0`), and what it leaves for us is shown whole or refused. But it can write to the
-//! terminal that it has open, over the question too, and change the terminal's modes: the display is not
-//! protected from the programs that are run as this user. After `lock` root therefore prints what it reads
-//! back; whoever doesn't trust the programs of the session looks at `sesame policy show` after a boot.
+//! The console is that of the shell, whose programs stand still from before the question until after what root
+//! read back ([`crate::session`]): none can write over it. None can push typed characters into the terminal
+//! either (`dev.tty.legacy_tiocsti=0`), and what it leaves for us is shown whole or refused. What it can do
+//! before is to load another font into a screen.
 //!
 //! The request has lines: a number that the answer repeats, the source, and KEY=VALUE for each setting. The
 //! answer has the number with the exit code, and below it what is to be said.
@@ -116,18 +115,6 @@ pub fn run<H: Host>(
         }
     };
     answer(places, &number, code, &text)
-}
-
-/// While a question is open: whoever asks for something else hears that, and need not wait.
-pub fn refuse_others(places: &Places) {
-    if places.requests.join(REQUEST).symlink_metadata().is_err() {
-        return;
-    }
-    let text = "another question is open on the console; nothing was locked";
-    let refused = take(places).and_then(|taken| answer(places, &taken.number, CANCELLED, text));
-    if let Err(error) = refused {
-        eprintln!("ceremony-console: {error}");
-    }
 }
 
 /// At boot, before daemons start: takes back a policy whose locking was interrupted, and says so.

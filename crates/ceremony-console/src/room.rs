@@ -1,4 +1,6 @@
 //! The console beside the shell that has it: for a question of root's while a command waits for the answer.
+//!
+//! The session is frozen by then ([`crate::session`]), and can't undo what is done to the terminal here.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -14,6 +16,7 @@ use nix::sys::termios::{
 };
 
 use crate::host::{Ended, Host, Machine};
+use crate::session::console;
 
 /// For people to read, and to agree.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -23,6 +26,9 @@ const LOOK_MS: u16 = 500;
 const STALLED_MS: u16 = 5000;
 /// No answer is longer.
 const MOST_BYTES: usize = 64;
+/// RIS of ECMA-48: an empty screen, as it was when the terminal was switched on. Colours that hide text, another
+/// character set or a part of the screen that doesn't scroll would otherwise stay.
+const RESET: &[u8] = b"\x1bc";
 
 /// The people in the room, as long as `waits` says that the question is somebody's.
 pub struct Room<W> {
@@ -33,13 +39,12 @@ pub struct Room<W> {
 }
 
 impl<W: Fn() -> bool> Room<W> {
-    /// Opens the ceremony console: the screen where there is one, else the first serial port.
+    /// Opens the ceremony console.
     ///
     /// # Errors
     /// If it can't be opened.
     pub fn open(waits: W) -> io::Result<Self> {
-        let screen = Path::new("/dev/fb0").exists();
-        Self::on(Path::new(if screen { "/dev/tty1" } else { "/dev/ttyS0" }), waits)
+        Self::on(&Path::new("/dev").join(console()), waits)
     }
 
     fn on(path: &Path, waits: W) -> io::Result<Self> {
@@ -50,7 +55,9 @@ impl<W: Fn() -> bool> Room<W> {
         type_lines(&tty)?;
         // What was typed before the question is no answer to it.
         tcflush(&tty, FlushArg::TCIFLUSH)?;
-        Ok(Self { tty, waits, heard: true })
+        let mut room = Self { tty, waits, heard: true };
+        room.write(RESET)?;
+        Ok(room)
     }
 
     /// All of it, unless the console takes nothing for a while.

@@ -11,6 +11,12 @@ REQUEST = f"{DIRECTORY}/policy"
 QUESTION = "To lock the policy type lock"
 # There as long as root looks at a request, or asks (cgroups(7)); the shell can't ask systemd.
 RUNNING = "/sys/fs/cgroup/system.slice/ceremony-policy.service"
+# What root shows begins by emptying the screen, and ends with what it reads back.
+BEGINS, ENDS = "\x1bc", "Locked, as it was read back"
+# A program of the session's that writes to its terminal as long as root uses it, and once in any case; its own text
+# does not look like what it prints.
+OVER, WRITE = "written-over-42", "sleep .1; echo written-over-$((6*7))"
+WRITES_OVER = f"(until test -e {RUNNING}; do sleep .1; done; {WRITE}; while test -e {RUNNING}; do {WRITE}; done)"
 
 
 class PolicyLock:
@@ -38,6 +44,11 @@ class PolicyLock:
         shown = self._machine.get_console_log()[before:]
         self._console.wait_for_prompt()
         return int(re.findall(rf"{end}42-(\d+)", shown)[-1]), shown
+
+    @staticmethod
+    def of_root(shown: str) -> str:
+        """What root showed, with all that came in between."""
+        return shown[shown.rindex(BEGINS) : shown.rindex(ENDS)]
 
     def leave(self, request: str) -> None:
         """Leaves a request by a command of one's own, and waits until root is done with it.

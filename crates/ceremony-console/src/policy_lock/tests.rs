@@ -312,19 +312,15 @@ fn what_was_left_behind_does_not_keep_the_next_request_away() {
     assert!(room.is_some());
 }
 
+/// A session that goes on could write over the question.
 #[test]
-fn whoever_asks_while_a_question_is_open_hears_that() {
+fn without_the_console_to_itself_root_asks_nothing() {
     let appliance = Appliance::new();
     let _waiting = appliance.ask(FINE);
-    refuse_others(&appliance.places);
-    assert_eq!(
-        appliance.answer(),
-        format!("{NUMBER} 28\nanother question is open on the console; nothing was locked\n")
-    );
-    assert!(!appliance.request().exists());
-    fs::remove_file(&appliance.places.answer).unwrap();
-    refuse_others(&appliance.places);
-    assert!(appliance.answer().is_empty(), "nobody asked");
+    run(&appliance.places, |_| Err::<Scripted, _>(io::Error::other("it goes on"))).unwrap();
+    let expected = "cannot ask on the console: it goes on; nothing was locked";
+    assert_eq!(appliance.answer(), format!("{NUMBER} 1\n{expected}\n"));
+    assert!(!appliance.places.policy.exists());
 }
 
 #[test]

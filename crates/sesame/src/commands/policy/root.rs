@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use site_config::{PolicyEntry, Value};
 
@@ -22,11 +22,12 @@ const REQUEST: &str = "policy";
 /// What `ceremony-console lock-policy` leaves.
 const ANSWER: &str = "/run/ceremony/policy-answer";
 
-/// Until root takes the request.
-const TAKEN: Duration = Duration::from_secs(60);
-/// Until the answer: people have five minutes, and the daemons verify the trail when they start.
-const ANSWERED: Duration = Duration::from_secs(15 * 60);
 const LOOK: Duration = Duration::from_millis(200);
+/// In looks, until root takes the request. No clock: while root asks, the session stands still, and whoever else
+/// had just left a request would find the time over.
+const TAKEN: u32 = 60 * 5;
+/// In looks, until the answer.
+const ANSWERED: u32 = 15 * 60 * 5;
 
 /// Root, as far as it can be asked.
 pub struct Root {
@@ -87,17 +88,14 @@ impl Root {
         left.map(|()| file)
     }
 
-    fn until<T>(&self, patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-        let deadline = Instant::now() + patience;
-        loop {
-            if let Some(found) = look() {
-                return Some(found);
+    fn until<T>(&self, looks: u32, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        (0..looks).find_map(|_| {
+            let found = look();
+            if found.is_none() {
+                thread::sleep(LOOK);
             }
-            if Instant::now() > deadline {
-                return None;
-            }
-            thread::sleep(LOOK);
-        }
+            found
+        })
     }
 }
 
