@@ -42,6 +42,14 @@ impl Session {
     /// If one of them goes on for ten seconds, or what the kernel says; the session goes on then.
     pub fn freeze(&self) -> io::Result<()> {
         self.write("1")?;
+        let stopped = self.wait_until_frozen();
+        if stopped.is_err() {
+            self.thaw()?;
+        }
+        stopped
+    }
+
+    fn wait_until_frozen(&self) -> io::Result<()> {
         for _ in 0..LOOKS {
             // It lists what is so at this moment, a line each.
             let events = fs::read_to_string(self.cgroup.join("cgroup.events"))?;
@@ -50,7 +58,6 @@ impl Session {
             }
             thread::sleep(LOOK);
         }
-        self.thaw()?;
         Err(io::Error::other("a program of the session cannot be stopped"))
     }
 
@@ -100,6 +107,10 @@ mod tests {
         let (_dir, session) = mock_cgroup("populated 1\nfrozen 0\n");
         let error = session.freeze().unwrap_err();
         assert_eq!(error.to_string(), "a program of the session cannot be stopped");
+        assert_eq!(written(&session), "0");
+
+        fs::remove_file(session.cgroup.join("cgroup.events")).unwrap();
+        assert_eq!(session.freeze().unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(written(&session), "0");
     }
 
